@@ -1,0 +1,60 @@
+.DEFAULT_GOAL := help
+
+# The modules to check: the program, and the benchmark, which keeps its peers' dependencies to itself.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
+
+# The linters have a module of their own; `go tool` downloads and builds them when they are first needed.
+TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
+
+# Go asks git for the revision to stamp, and fails where git will not answer (a folder owned by someone else, say).
+STAMP := $(if $(shell git rev-parse HEAD 2>/dev/null),,-buildvcs=false)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Start everything in one process, on http://127.0.0.1:8080 (ARGS="--listen ..." for flags)
+	go run ./cmd/millrace dev $(ARGS)
+
+.PHONY: build
+build: ## Build bin/millrace, one static binary
+	CGO_ENABLED=0 go build -trimpath $(STAMP) -o bin/millrace ./cmd/millrace
+
+.PHONY: test
+test: ## Run the tests (ARGS="-run Name -v" for flags)
+	go test $(ARGS) ./...
+
+.PHONY: race
+race: ## Run the tests under the race detector (needs a C compiler)
+	@set -- $$(go env CC); command -v "$$1" >/dev/null || { echo 'make race needs a C compiler: install gcc, or set CC' >&2; exit 1; }
+	CGO_ENABLED=1 go test -race -timeout 30m $(ARGS) ./...
+
+.PHONY: cover
+cover: ## Measure what the tests cover, in cover.out
+	go test -coverpkg=./... -coverprofile=cover.out ./...
+	@go tool cover -func=cover.out | tail -n 1
+
+.PHONY: check
+check: lint test ## All that a change must pass: lint, then the tests
+
+.PHONY: lint
+lint: $(MODULES:%=lint/%) ## gofumpt, go vet, staticcheck and deadcode
+	@echo 'gofumpt .'; $(call silent,$(TOOL) gofumpt -l .)
+
+.PHONY: $(MODULES:%=lint/%)
+$(MODULES:%=lint/%): lint/%:
+	cd $* && go vet ./...
+	cd $* && $(TOOL) staticcheck ./...
+	@echo 'cd $* && deadcode -test ./...'; cd $* && $(call silent,$(TOOL) deadcode -test ./...)
+
+# gofumpt and deadcode report by printing and exit with 0 all the same: whatever they print is a failure.
+silent = found=$$($(1)) && test -z "$$found" || { echo "$$found"; exit 1; }
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(TOOL) gofumpt -w .
+
+.PHONY: bench
+bench: ## Measure throughput and latency (ARGS="..." for its flags)
+	cd bench && go run . $(ARGS)

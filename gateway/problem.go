@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+
+	"millrace"
+)
+
+// problem is every error that the API answers with: RFC 9457 problem details,
+// in huma's shape, so that the OpenAPI description is right. A handler may
+// return one; any other error becomes one by [problemOf].
+type problem struct {
+	huma.ErrorModel
+	header     http.Header   // more headers of the response
+	retryAfter time.Duration // zero: no Retry-After
+	cause      error         // why it is unexpected; logged, and never shown
+}
+
+// newProblem returns a problem without a type of its own: the status says it
+// all. The detail is a sentence for whoever sent the request.
+func newProblem(status int, detail string) *problem {
+	return &problem{ErrorModel: huma.ErrorModel{
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail,
+	}}
+}
+
+// Unwrap gives what was unexpected, for the log.
+func (p *problem) Unwrap() error { return p.cause }
+
+// GetHeaders is where huma and writeProblem find the headers.
+func (p *problem) GetHeaders() http.Header {
+	if p.retryAfter <= 0 {
+		return p.header
+	}
+	h := p.header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	h.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	return h
+}
+
+// problemOf returns what to answer for err. What no rule knows is status 500
+// without a word of its text, and has a cause for [logUnexpected].
+func problemOf(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if e, ok := errors.AsType[*fiber.Error](err); ok {
+		return serverProblem(e.Code, err)
+	}
+	if e, ok := errors.AsType[*huma.ErrorModel](err); ok && e.Status < http.StatusInternalServerError {
+		return &problem{ErrorModel: *e}
+	}
+	for _, r := range rules() {
+		if errors.Is(err, r.target) {
+			return r.problem(err)
+		}
+	}
+	return unexpected(err)
+}
+
+func unexpected(cause error) *problem {
+	id := "urn:uuid:" + millrace.NewID()
+	p := newProblem(http.StatusInternalServerError, "Something went wrong on our side. The log has it under "+id+".")
+	p.Instance, p.cause = id, cause
+	return p
+}
+
+// serverProblem is for what Fiber and fasthttp refuse. Their texts are not
+// shown: they quote the request and tell of the inside.
+func serverProblem(status int, cause error) *problem {
+	details := map[int]string{
+		http.StatusBadRequest:                  "The request is not well-formed HTTP.",
+		http.StatusNotFound:                    "There is nothing at this path. The API is described at /docs.",
+		http.StatusMethodNotAllowed:            "This path does not take that method. The Allow header has those it takes.",
+		http.StatusRequestTimeout:              "The request did not arrive in time.",
+		http.StatusRequestEntityTooLarge:       "The body is larger than this server takes.",
+		http.StatusRequestHeaderFieldsTooLarge: "The URL and the headers are larger than this server takes.",
+	}
+	if status == http.StatusBadGateway { // Fiber's word for a connection that broke
+		status = http.StatusBadRequest
+	}
+	if detail, known := details[status]; known {
+		return newProblem(status, detail)
+	}
+	if status < http.StatusInternalServerError {
+		return newProblem(status, http.StatusText(status)+".")
+	}
+	return unexpected(cause)
+}

@@ -1,0 +1,222 @@
+package processor
+
+import (
+	"sync"
+	"time"
+
+	"millrace/streams"
+)
+
+// The dispatcher decides which task gets the next free handler. Each lane (a
+// queue of this worker's) has tasks ready in the order they came. Strict lanes go
+// first; the others take turns by smooth weighted round robin, so that of lanes
+// with weights 6, 3 and 1 the heaviest is never served six times in a row while
+// the lightest waits.
+//
+// How many tasks a lane may have ready beyond the free handlers depends on how
+// fast it is served: as many as it got through in prefetchTime, one at least while
+// any handler comes free within a second, and none while none does: a task that
+// waits here could be running elsewhere.
+const (
+	prefetchTime   = 50 * time.Millisecond
+	maxPrefetch    = 1024
+	rateWindow     = 100 * time.Millisecond
+	turnoverWindow = time.Second
+	// A task of which suspectAfter deliveries died runs only while no other such
+	// task does, or has for suspectHold, so that the one that kills its worker
+	// does not use up the deliveries of those that happened to run beside it.
+	suspectAfter = 2
+	suspectHold  = 5 * time.Second
+)
+
+// job is a delivery with what is known of it when it is ready.
+type job struct {
+	*streams.Delivery
+	lane   *lane
+	lost   int
+	marked bool
+}
+
+type lane struct {
+	Queue
+	ready []*job
+	// turn is the lane's credit in the round robin.
+	turn int
+	// served counts what was started since windowStart; rate is what it was in
+	// the window before, per second.
+	served      int
+	windowStart time.Time
+	rate        float64
+	// wake tells the lane's feeder that there is room again.
+	wake chan struct{}
+}
+
+type dispatcher struct {
+	start func(*job)
+
+	mu        sync.Mutex
+	lanes     []*lane
+	suspects  []*job
+	suspect   *job // the one that holds the others back
+	free      int
+	lastFreed time.Time
+	closed    bool
+}
+
+func newDispatcher(cfg Config, start func(*job)) *dispatcher {
+	d := &dispatcher{start: start, free: cfg.Concurrency}
+	for _, q := range cfg.Queues {
+		d.lanes = append(d.lanes, &lane{Queue: q, wake: make(chan struct{}, 1), windowStart: time.Now()})
+	}
+	return d
+}
+
+// room is how many more tasks the lane may ask for.
+func (d *dispatcher) room(l *lane) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	l.roll(now)
+	prefetch := 0
+	if now.Sub(d.lastFreed) < turnoverWindow {
+		prefetch = min(max(1, int(l.rate*prefetchTime.Seconds())), maxPrefetch)
+	}
+	return d.free + prefetch - len(l.ready)
+}
+
+// roll begins a new window of the rate when the last one is over.
+func (l *lane) roll(now time.Time) {
+	if passed := now.Sub(l.windowStart); passed >= rateWindow {
+		l.rate = float64(l.served) / passed.Seconds()
+		l.served, l.windowStart = 0, now
+	}
+}
+
+// offer makes jobs of a lane ready, and starts what there are handlers for. It
+// returns those that came too late.
+func (d *dispatcher) offer(l *lane, jobs []*job) (refused []*job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return jobs
+	}
+	for _, j := range jobs {
+		if j.lost >= suspectAfter {
+			d.suspects = append(d.suspects, j)
+		} else {
+			l.ready = append(l.ready, j)
+		}
+	}
+	d.dispatch()
+	return nil
+}
+
+// freed gives a handler back.
+func (d *dispatcher) freed(j *job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.free++
+	d.lastFreed = time.Now()
+	if d.suspect == j {
+		d.suspect = nil
+	}
+	d.dispatch()
+	for _, l := range d.lanes {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (d *dispatcher) dispatch() {
+	for d.free > 0 && !d.closed {
+		j := d.next()
+		if j == nil {
+			return
+		}
+		d.free--
+		d.start(j)
+	}
+}
+
+func (d *dispatcher) next() *job {
+	if len(d.suspects) > 0 && d.suspect == nil {
+		j := d.suspects[0]
+		d.suspects = d.suspects[1:]
+		d.suspect = j
+		time.AfterFunc(suspectHold, func() { d.release(j) })
+		return j
+	}
+	l := d.nextLane()
+	if l == nil {
+		return nil
+	}
+	j := l.ready[0]
+	l.ready[0] = nil
+	l.ready = l.ready[1:]
+	l.served++
+	return j
+}
+
+// release lets the next suspect run, though j still does.
+func (d *dispatcher) release(j *job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.suspect == j {
+		d.suspect = nil
+		d.dispatch()
+	}
+}
+
+func (d *dispatcher) nextLane() *lane {
+	var best *lane
+	total := 0
+	for _, l := range d.lanes {
+		if len(l.ready) == 0 {
+			continue
+		}
+		if l.Strict {
+			return l
+		}
+		l.turn += l.Weight
+		total += l.Weight
+		if best == nil || l.turn > best.turn {
+			best = l
+		}
+	}
+	if best != nil {
+		best.turn -= total
+	}
+	return best
+}
+
+// stale takes out the jobs that have been ready for longer than age: other workers
+// may have room for them.
+func (d *dispatcher) stale(age time.Duration) []*job {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []*job
+	now := time.Now()
+	for _, l := range d.lanes {
+		for len(l.ready) > 0 && now.Sub(l.ready[0].Received) > age {
+			out = append(out, l.ready[0])
+			l.ready = l.ready[1:]
+		}
+	}
+	return out
+}
+
+// close starts nothing more and returns what was ready.
+func (d *dispatcher) close() []*job {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	out := d.suspects
+	for _, l := range d.lanes {
+		out = append(out, l.ready...)
+		l.ready = nil
+	}
+	d.suspects = nil
+	return out
+}

@@ -1,0 +1,112 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"millrace/streams"
+)
+
+// feeder brings the tasks of one queue to the dispatcher, as it has room.
+type feeder struct {
+	p      *Processor
+	lane   *lane
+	puller *streams.Puller
+	log    *slog.Logger
+	// Of the tasks that were in the log when this worker started, the first few
+	// that are not finished may have been running in a process that died with the
+	// server's memory of it: see suspicion.
+	old   uint64 // the last sequence of those
+	early int    // how many are left to be wary of
+}
+
+func (p *Processor) newFeeders(ctx context.Context) ([]*feeder, error) {
+	var all []*feeder
+	for _, l := range p.dispatcher.lanes {
+		last, err := p.store.LastSequence(ctx, l.Name)
+		if err != nil {
+			return nil, fmt.Errorf("processor: %w", err)
+		}
+		puller, err := p.store.Pull(l.Name)
+		if err != nil {
+			return nil, fmt.Errorf("processor: %w", err)
+		}
+		all = append(all, &feeder{
+			p: p, lane: l, puller: puller, log: p.log.With("queue", l.Name),
+			old: last, early: p.cfg.Concurrency + maxPrefetch + maxFinishing,
+		})
+	}
+	return all, nil
+}
+
+// run feeds until ctx ends.
+func (f *feeder) run(ctx context.Context) {
+	defer func() {
+		if err := f.puller.Close(); err != nil {
+			f.log.Warn("tasks on their way are not handed back; they come again when their lease is over", "error", err)
+		}
+	}()
+	failures := 0
+	for ctx.Err() == nil {
+		room := f.p.dispatcher.room(f.lane)
+		if room <= 0 && f.puller.Asked() == 0 {
+			select {
+			case <-f.lane.wake:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		deliveries, err := f.puller.Next(ctx, room)
+		if err != nil {
+			failures++
+			f.recover(ctx, failures, err)
+			continue
+		}
+		failures = 0
+		f.offer(deliveries)
+	}
+}
+
+// recover waits a little longer each time, and makes sure that the consumer is
+// there, in case somebody deleted it.
+func (f *feeder) recover(ctx context.Context, failures int, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	pause := min(50*time.Millisecond<<min(failures-1, 10), time.Second)
+	f.log.Warn("cannot get tasks, trying again", "error", err, "pause", pause)
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+		return
+	}
+	if err := f.puller.Restore(ctx); err != nil && ctx.Err() == nil {
+		f.log.Warn("the queue's consumer is not there", "error", err)
+	}
+}
+
+func (f *feeder) offer(deliveries []*streams.Delivery) {
+	jobs := make([]*job, 0, len(deliveries))
+	for _, d := range deliveries {
+		if d.Record != nil && d.Record.State.Final() {
+			// Done before; only its acknowledgement was lost.
+			if err := d.Ack(); err != nil {
+				f.log.Warn("cannot acknowledge a finished task", "task", d.Task.ID, "error", err)
+			}
+			continue
+		}
+		early := d.Sequence <= f.old && f.early > 0
+		if early {
+			f.early--
+		}
+		j := &job{Delivery: d, lane: f.lane}
+		j.lost, j.marked = suspicion(d.Record, d.Delivered, early)
+		f.p.leases.add(j)
+		jobs = append(jobs, j)
+	}
+	for _, j := range f.p.dispatcher.offer(f.lane, jobs) {
+		f.p.handBack(j)
+	}
+}

@@ -1,0 +1,209 @@
+// Package processor carries out tasks: it takes them from their queues as fast as
+// it has room, calls the handler of their kind, and writes down what came of it.
+//
+// Register handlers with [Handle], then call [Processor.Run]. Start reading at
+// work.go, which is the way of one task; judge.go decides what an outcome means,
+// dispatcher.go which task is next, feeder.go how many are asked for, and lease.go
+// keeps them ours meanwhile.
+package processor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"millrace/streams"
+)
+
+// Config is how a processor works. The zero value is a sensible one.
+type Config struct {
+	// Concurrency is how many handlers run at once. Zero means 64.
+	Concurrency int
+	// Queues are the lanes to take tasks from, and how they share the handlers.
+	// Empty means every queue of the store; of those out of the box, "critical"
+	// has weight 6, "default" 3 and "bulk" 1.
+	Queues []Queue
+	// Grace is how long handlers may go on when [Processor.Run] is told to stop,
+	// before their contexts end too. Zero means 30 s.
+	Grace time.Duration
+	// MaxLost is how many deliveries of a task may die with their worker before
+	// the task fails as "worker lost". Zero means 5.
+	MaxLost int
+	// MaxResult is how many bytes of JSON a handler may return. Zero means 64 KiB.
+	MaxResult int
+	// Worker names this process in records. Empty means host and pid.
+	Worker string
+	// Logger hears of what goes wrong. Nil means silence.
+	Logger *slog.Logger
+}
+
+// Queue is a lane and its share of the handlers.
+type Queue struct {
+	Name string
+	// Weight is this queue's share while others have tasks too. Zero means 1.
+	Weight int
+	// Strict queues go first: while one has tasks, no other is served.
+	Strict bool
+}
+
+var defaultWeights = map[string]int{"critical": 6, "default": 3, "bulk": 1}
+
+func (c Config) withDefaults(queues []string) Config {
+	c.Concurrency = cmp.Or(c.Concurrency, 64)
+	c.Grace = cmp.Or(c.Grace, 30*time.Second)
+	c.MaxLost = cmp.Or(c.MaxLost, 5)
+	c.MaxResult = cmp.Or(c.MaxResult, 64<<10)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Worker == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "localhost"
+		}
+		c.Worker = fmt.Sprintf("%s-%d", host, os.Getpid())
+	}
+	if len(c.Queues) == 0 {
+		for _, q := range queues {
+			c.Queues = append(c.Queues, Queue{Name: q, Weight: defaultWeights[q]})
+		}
+	}
+	queuesCopy := make([]Queue, len(c.Queues))
+	for i, q := range c.Queues {
+		q.Weight = cmp.Or(q.Weight, 1)
+		queuesCopy[i] = q
+	}
+	c.Queues = queuesCopy
+	return c
+}
+
+func (c Config) validate(store *streams.Store) error {
+	var errs []error
+	for _, n := range []struct {
+		what  string
+		value int
+	}{{"concurrency", c.Concurrency}, {"the cap on lost deliveries", c.MaxLost}, {"the largest result", c.MaxResult}} {
+		if n.value < 1 {
+			errs = append(errs, fmt.Errorf("%s must be at least 1, not %d", n.what, n.value))
+		}
+	}
+	if c.Grace < 0 {
+		errs = append(errs, fmt.Errorf("the grace must not be negative, but is %s", c.Grace))
+	}
+	seen := map[string]bool{}
+	for _, q := range c.Queues {
+		if err := store.CheckQueue(q.Name); err != nil {
+			errs = append(errs, err)
+		}
+		if seen[q.Name] {
+			errs = append(errs, fmt.Errorf("queue %q is there twice", q.Name))
+		}
+		seen[q.Name] = true
+		if q.Weight < 1 {
+			errs = append(errs, fmt.Errorf("queue %q: the weight must be at least 1, not %d", q.Name, q.Weight))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Processor runs handlers. Make one with [New].
+type Processor struct {
+	cfg      Config
+	store    *streams.Store
+	log      *slog.Logger
+	handlers map[string]handler
+	invalid  []error // what was wrong with registrations
+
+	dispatcher *dispatcher
+	leases     *leases
+	finishing  chan struct{}  // places for outcomes that are being written
+	working    sync.WaitGroup // every task from its start to its outcome
+
+	// handlerCtx is what handlers get; it outlives the Run context by the grace.
+	handlerCtx context.Context
+	stop       context.CancelCauseFunc
+}
+
+// New returns a processor that has no handlers yet.
+func New(store *streams.Store, cfg Config) *Processor {
+	cfg = cfg.withDefaults(store.Queues())
+	return &Processor{
+		cfg: cfg, store: store, log: cfg.Logger, handlers: map[string]handler{},
+		finishing: make(chan struct{}, maxFinishing),
+	}
+}
+
+// maxFinishing bounds the outcomes that wait to be written. A handler's place is
+// free again as soon as it has returned, so that many outcomes share a write.
+const maxFinishing = 1024
+
+// errShutdown is the cause of a handler's context when the grace is over.
+var errShutdown = errors.New("the worker is shutting down")
+
+// Run carries out tasks until ctx ends. Then it takes no more, hands back those
+// it has not started, gives the running ones [Config.Grace], and hands back what
+// still runs, at no cost of an attempt. It returns nil after an orderly stop.
+func (p *Processor) Run(ctx context.Context) error {
+	if err := errors.Join(append(p.invalid, p.cfg.validate(p.store))...); err != nil {
+		return fmt.Errorf("processor: %w", err)
+	}
+	p.handlerCtx, p.stop = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer p.stop(errShutdown)
+	p.leases = newLeases(p.store, p.log)
+	p.dispatcher = newDispatcher(p.cfg, p.start)
+
+	feeders, err := p.newFeeders(ctx)
+	if err != nil {
+		return err
+	}
+	leaseCtx, endLeases := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	background.Go(func() { p.leases.run(leaseCtx, p.handBackStale) })
+	var feeding sync.WaitGroup
+	for _, f := range feeders {
+		feeding.Go(func() { f.run(ctx) })
+	}
+
+	<-ctx.Done()
+	feeding.Wait()
+	for _, d := range p.dispatcher.close() {
+		p.handBack(d)
+	}
+	p.finishWithin(p.cfg.Grace)
+	endLeases()
+	background.Wait()
+	return nil
+}
+
+// finishWithin waits for the running tasks, then ends their contexts, and then
+// hands back those whose handlers do not even care about that.
+func (p *Processor) finishWithin(grace time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		p.working.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return
+	case <-timer.C:
+	}
+	p.stop(errShutdown)
+	timer.Reset(stopPatience)
+	select {
+	case <-done:
+	case <-timer.C:
+		for _, d := range p.leases.abandon() {
+			p.log.Warn("a handler does not stop; its task is handed back", "task", d.Task.ID, "kind", d.Task.Kind)
+			p.handBack(d)
+		}
+	}
+}
+
+// stopPatience is how long a handler may take to notice that its context ended.
+const stopPatience = 2 * time.Second

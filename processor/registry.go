@@ -1,0 +1,117 @@
+package processor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"millrace"
+)
+
+// Kind is how the tasks of one kind are carried out, where the submission does not
+// say. The zero value is the default of everything.
+type Kind struct {
+	// MaxAttempts is how often a task may be tried. Zero means
+	// [millrace.DefaultMaxAttempts].
+	MaxAttempts int
+	// Backoff is the wait between attempts. Nil means [millrace.DefaultBackoff].
+	Backoff *millrace.Backoff
+	// Timeout bounds one attempt by its context. Zero means no limit.
+	Timeout time.Duration
+	// ResultTTL is how long records are kept. Zero means
+	// [millrace.DefaultResultTTL].
+	ResultTTL time.Duration
+}
+
+// handler is a registered kind with its types erased.
+type handler struct {
+	call func(ctx context.Context, t millrace.RawTask) (json.RawMessage, error)
+	kind Kind
+}
+
+// Handle registers the handler of a kind, before [Processor.Run]: A is decoded
+// from the task's args and R encoded as its result. What is wrong with the
+// registration, Run returns.
+//
+// An error that the handler returns means that the task is tried again later;
+// see [millrace.Permanent] and [millrace.Snooze] for other outcomes. The handler
+// must stop when its context ends: then the time is up, the worker is stopping,
+// or the task is not this worker's any more. It may run more than once for a task,
+// if a worker dies; the task's id is the same each time.
+func Handle[A, R any](p *Processor, kind string, fn func(context.Context, millrace.Task[A]) (R, error), k Kind) {
+	if err := millrace.ValidateKind(kind); err != nil {
+		p.invalid = append(p.invalid, fmt.Errorf("handler of %q: %w", kind, err))
+	}
+	if _, ok := p.handlers[kind]; ok {
+		p.invalid = append(p.invalid, fmt.Errorf("the kind %q has two handlers", kind))
+	}
+	if err := k.validate(); err != nil {
+		p.invalid = append(p.invalid, fmt.Errorf("handler of %q: %w", kind, err))
+	}
+	p.handlers[kind] = handler{kind: k, call: func(ctx context.Context, raw millrace.RawTask) (json.RawMessage, error) {
+		t := millrace.Task[A]{
+			ID: raw.ID, Kind: raw.Kind, Queue: raw.Queue, Options: raw.Options,
+			SubmittedAt: raw.SubmittedAt, Attempt: raw.Attempt,
+		}
+		if len(raw.Args) > 0 {
+			if err := json.Unmarshal(raw.Args, &t.Args); err != nil {
+				return nil, millrace.Permanent(fmt.Errorf("the args do not decode: %w", err))
+			}
+		}
+		result, err := fn(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		data, err := json.Marshal(result)
+		if err != nil {
+			return nil, millrace.Permanent(fmt.Errorf("the result does not encode: %w", err))
+		}
+		return data, nil
+	}}
+}
+
+func (k Kind) validate() error {
+	if k.MaxAttempts < 0 || k.Timeout < 0 || k.ResultTTL < 0 || k.ResultTTL > time.Duration(millrace.MaxResultTTL) {
+		return fmt.Errorf("%w: limits must not be negative, nor the result's time over %s", millrace.ErrInvalid, millrace.MaxResultTTL)
+	}
+	if k.Backoff != nil {
+		return k.Backoff.Validate()
+	}
+	return nil
+}
+
+// terms are what holds for one task: its own options, else its kind's, else the
+// defaults.
+type terms struct {
+	maxAttempts int
+	backoff     millrace.Backoff
+	timeout     time.Duration
+	resultTTL   time.Duration
+}
+
+func (k Kind) terms(o millrace.Options) terms {
+	t := terms{
+		maxAttempts: firstPositive(o.MaxAttempts, k.MaxAttempts, millrace.DefaultMaxAttempts),
+		backoff:     millrace.DefaultBackoff(),
+		timeout:     firstPositive(time.Duration(o.Timeout), k.Timeout, 0),
+		resultTTL:   firstPositive(time.Duration(o.ResultTTL), k.ResultTTL, time.Duration(millrace.DefaultResultTTL)),
+	}
+	// A task that was written by another program may hold anything.
+	if o.Backoff != nil && o.Backoff.Validate() == nil {
+		t.backoff = *o.Backoff
+	} else if k.Backoff != nil {
+		t.backoff = *k.Backoff
+	}
+	return t
+}
+
+func firstPositive[T int | time.Duration](own, kind, otherwise T) T {
+	if own > 0 {
+		return own
+	}
+	if kind > 0 {
+		return kind
+	}
+	return otherwise
+}

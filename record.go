@@ -1,0 +1,48 @@
+package millrace
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Record is the state of a task as it is kept in the results bucket. Only a
+// task that has something to tell has one: while it waits for its first run,
+// or is in it, the log itself says so.
+type Record struct {
+	ID    string `json:"id"`
+	Kind  string `json:"kind"`
+	Queue string `json:"queue"`
+	State State  `json:"state"`
+	// Attempts are the runs that count, oldest first.
+	Attempts []Attempt `json:"attempts,omitempty"`
+	// Result is what the handler returned, once the task has succeeded.
+	Result json.RawMessage `json:"result,omitempty"`
+	// Error is why the last attempt failed, or why the task did.
+	Error string   `json:"error,omitempty"`
+	Tags  []string `json:"tags,omitempty"`
+
+	SubmittedAt time.Time `json:"submitted_at"`
+	// NextAt is when a retrying or scheduled task is due.
+	NextAt time.Time `json:"next_at,omitzero"`
+	// FinishedAt and ExpiresAt are set once the state is final.
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+
+	// Lost counts the deliveries that ended with their worker instead of with an
+	// outcome. They are no attempts and have a cap of their own.
+	Lost int `json:"lost,omitempty"`
+}
+
+// Attempt is one run of the handler that counts.
+type Attempt struct {
+	// Number counts from 1.
+	Number    int       `json:"number"`
+	StartedAt time.Time `json:"started_at"`
+	EndedAt   time.Time `json:"ended_at"`
+	// Worker names the process that ran it.
+	Worker string `json:"worker"`
+	// Error is empty when the attempt succeeded.
+	Error string `json:"error,omitempty"`
+	// Stack is where a handler panicked, 8 KiB at most.
+	Stack string `json:"stack,omitempty"`
+}

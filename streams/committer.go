@@ -1,0 +1,291 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"millrace"
+)
+
+// Group commit. With a synced store a publish costs a disk sync, and the server
+// writes a stream's messages one by one: some thousand a second, whoever asks.
+// An atomic batch costs about ten syncs whatever its size. So the writers of one
+// stream meet in a committer, which takes whoever is waiting and writes them
+// together:
+//
+//   - up to fewWriters of them as plain publishes, in flight together: that is
+//     as fast, and a lone writer waits for nobody;
+//   - more as one atomic batch, maxBatch at most.
+//
+// While a batch is under way the next one gathers. The writers that a batch
+// released come back within a moment if they come back at all, so the committer
+// waits for them, half the time that the last batch took at most: else half of
+// them would always just miss the next batch.
+//
+// A batch is all or nothing. If it is refused, its halves are tried, down to
+// plain publishes: one bad message never fails its neighbours.
+//
+// When the server does not sync each write, none of this pays, and every write
+// goes out on its own (Config.Async).
+const (
+	fewWriters    = 8
+	maxBatch      = 500
+	maxBatchBytes = 4 << 20
+	maxWaiting    = 4096
+)
+
+// committer writes to one stream, for many.
+type committer struct {
+	replies *replies
+	grouped bool
+	waiting chan *write   // who waits for the next batch
+	places  chan struct{} // not grouped: how many may be in flight
+	done    chan struct{} // closed when run has ended
+
+	// Of the last batch: how many it released, and how long it took.
+	released int
+	took     time.Duration
+}
+
+func newCommitter(r *replies, grouped bool) *committer {
+	return &committer{
+		replies: r, grouped: grouped,
+		waiting: make(chan *write, maxWaiting),
+		places:  make(chan struct{}, maxWaiting),
+		done:    make(chan struct{}),
+	}
+}
+
+// write is a message on its way. Its committer takes it or its writer gives it
+// up, whoever is first; so what a writer was told has failed is not stored later.
+type write struct {
+	msg     *nats.Msg
+	claimed atomic.Bool
+	verdict chan verdict
+}
+
+type verdict struct {
+	seq uint64
+	err error
+}
+
+// store writes msg and returns its sequence. An error that wraps
+// [millrace.ErrConflict], [millrace.ErrQueueFull] or [millrace.ErrInvalid] means
+// that it was not stored. One that wraps [millrace.ErrUnavailable] means that it
+// was not sent or that no answer came: then it may be stored all the same, and to
+// write it again is safe only because of the revision that it expects.
+func (c *committer) store(ctx context.Context, msg *nats.Msg) (uint64, error) {
+	v := c.storeAll(ctx, []*nats.Msg{msg})[0]
+	return v.seq, v.err
+}
+
+// storeAll writes many messages, with a verdict for each.
+func (c *committer) storeAll(ctx context.Context, msgs []*nats.Msg) []verdict {
+	if !c.grouped {
+		return c.storeEach(ctx, msgs)
+	}
+	writes := make([]*write, len(msgs))
+	verdicts := make([]verdict, len(msgs))
+	for i, m := range msgs {
+		writes[i], verdicts[i].err = c.enqueue(ctx, m)
+	}
+	for i, w := range writes {
+		if w != nil {
+			verdicts[i].seq, verdicts[i].err = c.await(ctx, w)
+		}
+	}
+	return verdicts
+}
+
+func (c *committer) enqueue(ctx context.Context, msg *nats.Msg) (*write, error) {
+	if !c.replies.nc.IsConnected() {
+		return nil, errLinkDown
+	}
+	w := &write{msg: msg, verdict: make(chan verdict, 1)}
+	select {
+	case c.waiting <- w:
+		return w, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: too many writers wait: %w", millrace.ErrUnavailable, context.Cause(ctx))
+	case <-c.done:
+		return nil, errClosed
+	}
+}
+
+func (c *committer) await(ctx context.Context, w *write) (uint64, error) {
+	select {
+	case v := <-w.verdict:
+		return v.seq, v.err
+	case <-ctx.Done():
+		if w.claimed.CompareAndSwap(false, true) {
+			return 0, fmt.Errorf("%w: not sent in time: %w", millrace.ErrUnavailable, context.Cause(ctx))
+		}
+	case <-c.done:
+		if w.claimed.CompareAndSwap(false, true) {
+			return 0, errClosed
+		}
+	}
+	// It is under way: its verdict comes, within the timeout at the latest.
+	v := <-w.verdict
+	return v.seq, v.err
+}
+
+var errClosed = fmt.Errorf("%w: the store is closed", millrace.ErrUnavailable)
+
+// run writes batch after batch until ctx ends.
+func (c *committer) run(ctx context.Context) {
+	defer close(c.done)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case first := <-c.waiting:
+			batch := c.gather(ctx, first)
+			start := time.Now()
+			c.commit(ctx, batch)
+			c.released, c.took = len(batch), time.Since(start)
+		}
+	}
+}
+
+// gather takes first and who else waits, or comes within a moment.
+func (c *committer) gather(ctx context.Context, first *write) []*write {
+	var batch []*write
+	size := 0
+	take := func(w *write) {
+		if w.claimed.CompareAndSwap(false, true) {
+			batch = append(batch, w)
+			size += len(w.msg.Data)
+		}
+	}
+	take(first)
+	var patience <-chan time.Time
+	for len(batch) < maxBatch && size < maxBatchBytes {
+		select {
+		case w := <-c.waiting:
+			take(w)
+			continue
+		default:
+		}
+		if len(batch) >= c.released || len(batch) == 0 {
+			break
+		}
+		if patience == nil {
+			timer := time.NewTimer(c.took / 2)
+			defer timer.Stop()
+			patience = timer.C
+		}
+		select {
+		case w := <-c.waiting:
+			take(w)
+			continue
+		case <-patience:
+		case <-ctx.Done():
+		}
+		break
+	}
+	return batch
+}
+
+// commit writes the batch and gives everybody in it a verdict.
+func (c *committer) commit(ctx context.Context, batch []*write) {
+	if len(batch) <= fewWriters {
+		c.commitEach(ctx, batch)
+		return
+	}
+	seq, err := c.commitAtomic(ctx, batch)
+	if errors.Is(err, millrace.ErrConflict) || errors.Is(err, millrace.ErrInvalid) {
+		half := len(batch) / 2
+		c.commit(ctx, batch[:half])
+		c.commit(ctx, batch[half:])
+		return
+	}
+	if errors.Is(err, millrace.ErrQueueFull) {
+		// A smaller one may still fit, and a refusal costs no sync.
+		c.commitEach(ctx, batch)
+		return
+	}
+	for i, w := range batch {
+		// seq is the last one's; the batch lies in the stream without gaps.
+		w.verdict <- verdict{seq - uint64(len(batch)-1-i), err}
+	}
+}
+
+// commitAtomic writes the batch as one, and returns the last sequence (ADR-50 of
+// the NATS architecture records).
+func (c *committer) commitAtomic(ctx context.Context, batch []*write) (uint64, error) {
+	id := nuid.Next()
+	for i, w := range batch {
+		w.msg.Header.Set("Nats-Batch-Id", id)
+		w.msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+		if i < len(batch)-1 {
+			// Without a reply the server says nothing before the commit.
+			w.msg.Reply = ""
+			if err := c.replies.nc.PublishMsg(w.msg); err != nil {
+				return 0, publishError(err)
+			}
+		}
+	}
+	last := batch[len(batch)-1].msg
+	last.Header.Set("Nats-Batch-Commit", "1")
+	call, err := c.replies.send(last, 1)
+	if err != nil {
+		return 0, err
+	}
+	return call.stored(context.WithoutCancel(ctx))
+}
+
+// commitEach writes all of them as plain publishes, in flight together.
+func (c *committer) commitEach(ctx context.Context, batch []*write) {
+	msgs := make([]*nats.Msg, len(batch))
+	for i, w := range batch {
+		for _, h := range []string{"Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"} {
+			w.msg.Header.Del(h)
+		}
+		msgs[i] = w.msg
+	}
+	for i, v := range c.storeEach(context.WithoutCancel(ctx), msgs) {
+		batch[i].verdict <- v
+	}
+}
+
+// storeEach publishes every message on its own, in flight together. It bounds how
+// many are: the server drops what comes faster than it can take.
+func (c *committer) storeEach(ctx context.Context, msgs []*nats.Msg) []verdict {
+	verdicts := make([]verdict, len(msgs))
+	calls := make([]*call, len(msgs))
+	settled := 0
+	settle := func() {
+		if call := calls[settled]; call != nil {
+			verdicts[settled].seq, verdicts[settled].err = call.stored(ctx)
+			<-c.places
+		}
+		settled++
+	}
+	for i, m := range msgs {
+		// Nobody waits for a place while holding one.
+		for settled < i && len(c.places) == cap(c.places) {
+			settle()
+		}
+		select {
+		case c.places <- struct{}{}:
+		case <-ctx.Done():
+			verdicts[i].err = fmt.Errorf("%w: too many writers wait: %w", millrace.ErrUnavailable, context.Cause(ctx))
+			continue
+		}
+		if calls[i], verdicts[i].err = c.replies.send(m, 1); calls[i] == nil {
+			<-c.places
+		}
+	}
+	for settled < len(msgs) {
+		settle()
+	}
+	return verdicts
+}

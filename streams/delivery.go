@@ -1,0 +1,123 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"millrace"
+)
+
+// Delivery is a task that this process was given to carry out, with what is
+// known of it. It must end in [Store.Finish], [Store.Retry] or [Delivery.Release],
+// or its lease runs out and another worker gets it.
+type Delivery struct {
+	Task millrace.RawTask
+	// Malformed says why the message is no task, or is nil. Then Task holds
+	// only what its subject tells.
+	Malformed error
+	// Record is what was written of the task before, or nil.
+	Record *millrace.Record
+	// Delivered is how often the server has handed this task to anybody.
+	Delivered uint64
+	// Sequence is the task's place in its queue's log.
+	Sequence uint64
+	// Received is when the lease began.
+	Received time.Time
+
+	revision uint64 // of Record; zero for none
+	nc       *nats.Conn
+	reply    string // where acknowledgements go
+	body     []byte
+}
+
+func newDelivery(s *Store, queue string, m *nats.Msg) (*Delivery, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("delivery from queue %s: %w", queue, err)
+	}
+	d := &Delivery{
+		Delivered: meta.NumDelivered, Sequence: meta.Sequence.Stream, Received: time.Now(),
+		nc: s.nc, reply: m.Reply, body: m.Data,
+	}
+	d.Task, d.Malformed = parseTask(m.Subject, m.Data)
+	return d, nil
+}
+
+// parseTask reads a task as it lies in a log. The subject is what a task is filed
+// under, so what it says goes, whatever the body claims.
+func parseTask(subject string, body []byte) (millrace.RawTask, error) {
+	var t millrace.RawTask
+	err := json.Unmarshal(body, &t)
+	if err != nil {
+		err = fmt.Errorf("the message is no task: %w", err)
+	}
+	queue, kind, id, ok := parseTaskSubject(subject)
+	if !ok {
+		err = fmt.Errorf("the subject %q is no task's", subject)
+		id = "malformed"
+	}
+	t.Queue, t.Kind, t.ID = queue, kind, id
+	return t, err
+}
+
+func parseTaskSubject(subject string) (queue, kind, id string, ok bool) {
+	parts := strings.Split(subject, ".")
+	if len(parts) != 4 || parts[0] != "tasks" {
+		return "", "", "", false
+	}
+	queue, kind, id = parts[1], strings.ReplaceAll(parts[2], "-", "."), parts[3]
+	ok = millrace.ValidateQueue(queue) == nil && millrace.ValidateKind(kind) == nil && millrace.ValidateID(id) == nil
+	return queue, kind, id, ok
+}
+
+// Ack takes the task off the queue. It is not waited for: if it is lost the task
+// comes again, and its final record says that there is nothing to do.
+func (d *Delivery) Ack() error {
+	return d.respond("+ACK")
+}
+
+// Release hands the task back, to be delivered again after delay, at once for
+// zero.
+func (d *Delivery) Release(delay time.Duration) error {
+	if delay <= 0 {
+		return d.respond("-NAK")
+	}
+	return d.respond(`-NAK {"delay":` + strconv.FormatInt(int64(delay), 10) + `}`)
+}
+
+func (d *Delivery) respond(what string) error {
+	if err := d.nc.Publish(d.reply, []byte(what)); err != nil {
+		return publishError(err)
+	}
+	return nil
+}
+
+// Extend renews the leases of deliveries of one queue, and returns nil once the
+// server took it: their consumer reads acknowledgements in the order they come,
+// so the answer to the last one speaks for all. The leases then last
+// [Store.AckWait] from when Extend was called.
+func (s *Store) Extend(ctx context.Context, held []*Delivery) error {
+	for i, d := range held {
+		if i < len(held)-1 {
+			if err := d.respond("+WPI"); err != nil {
+				return err
+			}
+			continue
+		}
+		c, err := s.replies.send(&nats.Msg{Subject: d.reply, Data: []byte("+WPI")}, 1)
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		if _, err := c.answer(ctx); err != nil {
+			return fmt.Errorf("extend leases: %w", err)
+		}
+	}
+	return nil
+}

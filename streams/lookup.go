@@ -1,0 +1,96 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+
+	"millrace"
+)
+
+// Found is what is known of a task.
+type Found struct {
+	Record millrace.Record
+	// Version changes whenever the record does.
+	Version string
+	// Task is the task itself while its queue's log tells the state, else nil.
+	Task *millrace.RawTask
+}
+
+// Lookup finds a task by its id: in its record, else in a log, where a task that
+// no worker has been given yet is pending, and one that is not finished running.
+// It returns [millrace.ErrNotFound] for an id that was never accepted (or that
+// even the log has forgotten) and [millrace.ErrGone] for one whose record has
+// expired.
+func (s *Store) Lookup(ctx context.Context, id string) (Found, error) {
+	if err := millrace.ValidateID(id); err != nil {
+		return Found{}, err
+	}
+	if f, ok, err := s.lookupRecord(ctx, id); ok || err != nil {
+		return f, err
+	}
+	for _, queue := range s.cfg.Queues {
+		f, acked, err := s.lookupLog(ctx, queue, id)
+		if err != nil {
+			return Found{}, err
+		}
+		if f == nil {
+			continue
+		}
+		if !acked {
+			return *f, nil
+		}
+		// Finished, so it has a record, unless that expired: it may have been
+		// written since we looked.
+		if f, ok, err := s.lookupRecord(ctx, id); ok || err != nil {
+			return f, err
+		}
+		return Found{}, fmt.Errorf("task %s: %w", id, millrace.ErrGone)
+	}
+	return Found{}, fmt.Errorf("task %s: %w", id, millrace.ErrNotFound)
+}
+
+func (s *Store) lookupRecord(ctx context.Context, id string) (Found, bool, error) {
+	found, err := s.lastBy(ctx, bucketStream(resultsBucket), recordSubject(id))
+	if err != nil || len(found) == 0 {
+		return Found{}, false, err
+	}
+	r, err := parseRecord(found[0])
+	if err != nil {
+		return Found{}, false, err
+	}
+	return Found{Record: *r, Version: fmt.Sprintf("r%d", found[0].seq)}, true, nil
+}
+
+// lookupLog finds the task in one queue's log. acked means that its consumer is
+// done with it.
+func (s *Store) lookupLog(ctx context.Context, queue, id string) (f *Found, acked bool, err error) {
+	found, err := s.lastBy(ctx, taskStream(queue), taskFilter(queue, id))
+	if err != nil || len(found) == 0 {
+		return nil, false, err
+	}
+	task, malformed := parseTask(found[0].subject, found[0].data)
+	consumer, err := s.js.Consumer(ctx, taskStream(queue), consumerName)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: consumer of queue %s: %w", millrace.ErrUnavailable, queue, err)
+	}
+	info := consumer.CachedInfo()
+	state := millrace.Running
+	switch seq := found[0].seq; {
+	case seq <= info.AckFloor.Stream:
+		return &Found{}, true, nil
+	case seq > info.Delivered.Stream:
+		state = millrace.Pending
+	}
+	submitted := task.SubmittedAt
+	if malformed != nil || submitted.IsZero() {
+		submitted = found[0].time
+	}
+	return &Found{
+		Record: millrace.Record{
+			ID: id, Kind: task.Kind, Queue: queue, State: state, Tags: task.Tags,
+			SubmittedAt: submitted,
+		},
+		Version: fmt.Sprintf("%s%d", state[:1], found[0].seq),
+		Task:    &task,
+	}, false, nil
+}

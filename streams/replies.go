@@ -1,0 +1,160 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"millrace"
+)
+
+// replies lets many requests be under way at once on one subscription, without
+// a goroutine for each, and lets one request have many answers.
+type replies struct {
+	nc      *nats.Conn
+	link    *link
+	timeout time.Duration
+	prefix  string
+
+	mu    sync.Mutex
+	last  uint64
+	calls map[string]*call
+}
+
+// call is one request that waits for its answers.
+type call struct {
+	replies *replies
+	token   string
+	link    context.Context
+	answers chan *nats.Msg
+}
+
+func newReplies(nc *nats.Conn, l *link, timeout time.Duration) (*replies, error) {
+	r := &replies{nc: nc, link: l, timeout: timeout, prefix: nats.NewInbox() + ".", calls: map[string]*call{}}
+	sub, err := nc.Subscribe(r.prefix+"*", r.receive)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to replies: %w", err)
+	}
+	// What is answered is bounded by what was asked.
+	return r, sub.SetPendingLimits(-1, -1)
+}
+
+func (r *replies) receive(m *nats.Msg) {
+	r.mu.Lock()
+	c := r.calls[m.Subject[len(r.prefix):]]
+	r.mu.Unlock()
+	if c == nil {
+		return // nobody waits any more
+	}
+	select {
+	case c.answers <- m:
+	default: // more answers than were asked for
+	}
+}
+
+// send publishes msg; up to n answers will wait to be read. Close the call.
+func (r *replies) send(msg *nats.Msg, n int) (*call, error) {
+	c := &call{replies: r, link: r.link.current(), answers: make(chan *nats.Msg, n)}
+	r.mu.Lock()
+	r.last++
+	c.token = strconv.FormatUint(r.last, 36)
+	r.calls[c.token] = c
+	r.mu.Unlock()
+	msg.Reply = r.prefix + c.token
+	if err := r.nc.PublishMsg(msg); err != nil {
+		c.close()
+		return nil, publishError(err)
+	}
+	return c, nil
+}
+
+func (c *call) close() {
+	c.replies.mu.Lock()
+	delete(c.replies.calls, c.token)
+	c.replies.mu.Unlock()
+}
+
+// answer waits for the next one: until ctx ends, the connection goes or the
+// timeout is over.
+func (c *call) answer(ctx context.Context) (*nats.Msg, error) {
+	select {
+	case m := <-c.answers:
+		return m, nil
+	default:
+	}
+	timer := time.NewTimer(c.replies.timeout)
+	defer timer.Stop()
+	select {
+	case m := <-c.answers:
+		return m, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", millrace.ErrUnavailable, context.Cause(ctx))
+	case <-c.link.Done():
+		return nil, context.Cause(c.link)
+	case <-timer.C:
+		return nil, fmt.Errorf("%w: no answer in %s", millrace.ErrUnavailable, c.replies.timeout)
+	}
+}
+
+// stored waits for the one answer to a publish and returns the sequence.
+func (c *call) stored(ctx context.Context) (uint64, error) {
+	defer c.close()
+	m, err := c.answer(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return parseAck(m)
+}
+
+// publishError says what a failed publish means: nothing left this process.
+func publishError(err error) error {
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fmt.Errorf("%w: the message is larger than the broker takes", millrace.ErrInvalid)
+	}
+	return fmt.Errorf("%w: %w", millrace.ErrUnavailable, err)
+}
+
+// The refusals that somebody decides on (nats-server, errors.json).
+const (
+	codeWrongLastSequence   = 10071
+	codeConstantLastSeq     = 10164
+	codeDuplicateInBatch    = 10201
+	codeStoreFailed         = 10077
+	codeInsufficientStorage = 10047
+)
+
+type pubAck struct {
+	Seq   uint64 `json:"seq"`
+	Error *struct {
+		Code        int    `json:"code"`
+		ErrCode     int    `json:"err_code"`
+		Description string `json:"description"`
+	} `json:"error"`
+}
+
+// parseAck reads the server's answer to a publish.
+func parseAck(m *nats.Msg) (uint64, error) {
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		return 0, fmt.Errorf("%w: no stream answers", millrace.ErrUnavailable)
+	}
+	var ack pubAck
+	if err := json.Unmarshal(m.Data, &ack); err != nil {
+		return 0, fmt.Errorf("%w: unreadable acknowledgement: %w", millrace.ErrUnavailable, err)
+	}
+	if ack.Error == nil {
+		return ack.Seq, nil
+	}
+	switch ack.Error.ErrCode {
+	case codeWrongLastSequence, codeConstantLastSeq, codeDuplicateInBatch:
+		return 0, fmt.Errorf("%w: %s", millrace.ErrConflict, ack.Error.Description)
+	case codeStoreFailed, codeInsufficientStorage:
+		return 0, fmt.Errorf("%w: %s", millrace.ErrQueueFull, ack.Error.Description)
+	}
+	return 0, fmt.Errorf("%w: the broker refused: %s (%d)", millrace.ErrUnavailable, ack.Error.Description, ack.Error.ErrCode)
+}

@@ -1,0 +1,147 @@
+// Package streams keeps Millrace's tasks and records on NATS JetStream. It is
+// the only package that knows JetStream: the others see tasks, records,
+// deliveries and buckets.
+//
+// Start reading at topology.go, which is one page of everything that is kept on
+// the broker; then store.go, submit.go (the way in), puller.go and delivery.go
+// (the way to a worker), finish.go (the way out) and lookup.go. Every write goes
+// through committer.go.
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"millrace"
+)
+
+// Store is a connection to the broker. It is safe for many goroutines, and one
+// a process is enough.
+type Store struct {
+	cfg     Config
+	log     *slog.Logger
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	replies *replies
+	tasks   map[string]*committer // by queue
+	dead    *committer
+	results *committer
+	buckets map[string]*Bucket
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Open connects, waiting for a server until ctx ends, and sees to it that the
+// streams are there. Close the store when done.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("streams: %w", err)
+	}
+	nc, link, err := connect(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, cfg, nc, link)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, error) {
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(cfg.Timeout))
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	if err := ensureWhenReady(ctx, js, cfg); err != nil {
+		return nil, err
+	}
+	r, err := newReplies(nc, link, cfg.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, log: cfg.Logger, nc: nc, js: js, replies: r, tasks: map[string]*committer{}, buckets: map[string]*Bucket{}}
+	background, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	for _, q := range cfg.Queues {
+		s.tasks[q] = s.startCommitter(background)
+	}
+	s.dead = s.startCommitter(background)
+	s.results = s.startCommitter(background)
+	for _, b := range []string{claimsBucket, ordersBucket} {
+		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
+	}
+	return s, nil
+}
+
+// ensureWhenReady tries until the topology stands or ctx ends: a cluster that
+// has just started has no leader for a second or two, and says so in many ways.
+func ensureWhenReady(ctx context.Context, js jetstream.JetStream, cfg Config) error {
+	for {
+		err := ensure(ctx, js, cfg)
+		var refused *jetstream.APIError
+		var mismatch *MismatchError
+		transient := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, context.DeadlineExceeded) ||
+			errors.Is(err, nats.ErrTimeout) || errors.As(err, &refused) && refused.Code == 503
+		if err == nil || !transient || errors.As(err, &mismatch) {
+			return err
+		}
+		cfg.Logger.Warn("the broker is not ready yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", err, ctx.Err())
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Store) startCommitter(ctx context.Context) *committer {
+	c := newCommitter(s.replies, !s.cfg.Async)
+	s.running.Go(func() { c.run(ctx) })
+	return c
+}
+
+// Close ends the connection. Writes that wait get [millrace.ErrUnavailable].
+func (s *Store) Close() {
+	s.stop()
+	s.running.Wait()
+	s.nc.Close()
+}
+
+// Queues are the lanes that this store knows.
+func (s *Store) Queues() []string { return s.cfg.Queues }
+
+// AckWait is how long a worker may be silent about a delivery.
+func (s *Store) AckWait() time.Duration { return s.cfg.AckWait }
+
+// Ready says whether work can be taken right now: nil, or an error that wraps
+// [millrace.ErrUnavailable].
+func (s *Store) Ready(ctx context.Context) error {
+	if !s.nc.IsConnected() {
+		return fmt.Errorf("%w: not connected", millrace.ErrUnavailable)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	if _, err := s.js.AccountInfo(ctx); err != nil {
+		return fmt.Errorf("%w: %w", millrace.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// LastSequence is the place of the newest task in the queue's log.
+func (s *Store) LastSequence(ctx context.Context, queue string) (uint64, error) {
+	stream, err := s.js.Stream(ctx, taskStream(queue))
+	if err != nil {
+		return 0, fmt.Errorf("%w: log of queue %s: %w", millrace.ErrUnavailable, queue, err)
+	}
+	return stream.CachedInfo().State.LastSeq, nil
+}

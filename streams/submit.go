@@ -1,0 +1,76 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go"
+
+	"millrace"
+)
+
+// Submit puts a task into its queue's log. When it returns nil the task is on
+// disk and will be carried out.
+//
+// An empty Queue is filled in from the routes. The id is taken once: a second
+// task of that id, kind and queue gets [millrace.ErrConflict], so to submit
+// again after an error is safe. Errors wrap [millrace.ErrInvalid],
+// [millrace.ErrConflict], [millrace.ErrQueueFull] (nothing was stored) or
+// [millrace.ErrUnavailable] (nothing was stored, or no answer came).
+func (s *Store) Submit(ctx context.Context, task millrace.RawTask) error {
+	return s.SubmitMany(ctx, []millrace.RawTask{task})[0]
+}
+
+// SubmitMany submits tasks and returns an error or nil for each, as [Store.Submit]
+// does. They are not one transaction.
+func (s *Store) SubmitMany(ctx context.Context, tasks []millrace.RawTask) []error {
+	errs := make([]error, len(tasks))
+	byQueue := map[string][]int{}
+	msgs := make([]*nats.Msg, len(tasks))
+	for i, t := range tasks {
+		if t.Queue == "" {
+			t.Queue = s.Route(t.Kind)
+		}
+		if msgs[i], errs[i] = s.taskMessage(t); errs[i] == nil {
+			byQueue[t.Queue] = append(byQueue[t.Queue], i)
+		}
+	}
+	for queue, indexes := range byQueue {
+		batch := make([]*nats.Msg, len(indexes))
+		for j, i := range indexes {
+			batch[j] = msgs[i]
+		}
+		for j, v := range s.tasks[queue].storeAll(ctx, batch) {
+			if v.err != nil {
+				errs[indexes[j]] = fmt.Errorf("submit to queue %s: %w", queue, v.err)
+			}
+		}
+	}
+	return errs
+}
+
+// Route returns the queue that tasks of a kind go to when they name none.
+func (s *Store) Route(kind string) string { return millrace.RouteTo(s.cfg.Routes, kind) }
+
+// CheckQueue returns [millrace.ErrInvalid] for a queue that is not there.
+func (s *Store) CheckQueue(queue string) error {
+	if slices.Contains(s.cfg.Queues, queue) {
+		return nil
+	}
+	return fmt.Errorf("%w: there is no queue %q; the queues are %v", millrace.ErrInvalid, queue, s.cfg.Queues)
+}
+
+func (s *Store) taskMessage(t millrace.RawTask) (*nats.Msg, error) {
+	for _, err := range []error{millrace.ValidateID(t.ID), millrace.ValidateKind(t.Kind), s.CheckQueue(t.Queue)} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	data, err := json.Marshal(t)
+	if err != nil {
+		return nil, fmt.Errorf("%w: args are not JSON: %w", millrace.ErrInvalid, err)
+	}
+	return newMessage(taskSubject(t.Queue, t.Kind, t.ID), data, 0), nil
+}

@@ -1,0 +1,211 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"millrace"
+)
+
+// The page of everything that is kept on the broker. Only what is set matters:
+// the rest is the server's default.
+
+// taskLog is the log of one queue. It refuses work when it is full and keeps
+// what is done until it is trimmed, so that an ack costs no write (docs/adr/0001).
+func (c Config) taskLog(queue string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               taskStream(queue),
+		Description:        "tasks of the queue " + queue,
+		Subjects:           []string{"tasks." + queue + ".>"},
+		Retention:          jetstream.LimitsPolicy,
+		Storage:            jetstream.FileStorage,
+		Discard:            jetstream.DiscardNew,
+		MaxBytes:           c.MaxQueueBytes,
+		MaxMsgsPerSubject:  1,
+		Replicas:           c.Replicas,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+	}
+}
+
+// workers is the one consumer of a queue's log that all of its workers share.
+// No MaxDeliver: the server would strand a task without a word. No BackOff: it
+// would add to the delay of a nak.
+func (c Config) workers() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       consumerName,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       c.AckWait,
+		MaxDeliver:    -1,
+		MaxAckPending: 20_000,
+		MaxWaiting:    4096,
+	}
+}
+
+// dead keeps the tasks that failed for good.
+func (c Config) dead() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               deadStream,
+		Description:        "tasks that used up their attempts or failed for good",
+		Subjects:           []string{"dead.>"},
+		Retention:          jetstream.LimitsPolicy,
+		Storage:            jetstream.FileStorage,
+		MaxAge:             90 * 24 * time.Hour,
+		MaxMsgsPerSubject:  1,
+		Replicas:           c.Replicas,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+	}
+}
+
+// bucket is the stream behind a key-value bucket, as any NATS client reads it,
+// with atomic batches besides.
+func (c Config) bucket(name, description string, maxAge time.Duration, more ...string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               bucketStream(name),
+		Description:        description,
+		Subjects:           append([]string{"$KV." + name + ".>"}, more...),
+		Retention:          jetstream.LimitsPolicy,
+		Storage:            jetstream.FileStorage,
+		Discard:            jetstream.DiscardNew,
+		MaxAge:             maxAge,
+		MaxMsgsPerSubject:  1,
+		Replicas:           c.Replicas,
+		DenyDelete:         true,
+		AllowRollup:        true,
+		AllowDirect:        true,
+		AllowMsgTTL:        true,
+		AllowAtomicPublish: true,
+	}
+}
+
+func (c Config) topology() []jetstream.StreamConfig {
+	var all []jetstream.StreamConfig
+	for _, q := range c.Queues {
+		all = append(all, c.taskLog(q))
+	}
+	return append(all,
+		c.dead(),
+		c.bucket(resultsBucket, "records of tasks, by id", time.Duration(millrace.MaxResultTTL)),
+		c.bucket(claimsBucket, "idempotency keys", 24*time.Hour),
+		c.bucket(ordersBucket, "orders, and what happened to them", 0, orderEvents+".>"),
+	)
+}
+
+// MismatchError says that a stream exists with a setting that cannot be changed
+// in place.
+type MismatchError struct {
+	Stream, Setting string
+	Have, Want      any
+}
+
+// Error says what to do.
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("stream %s exists with %s %v, and Millrace needs %v, which cannot be changed in place: "+
+		"move the stream's messages away and delete it, or use another account or store", e.Stream, e.Setting, e.Have, e.Want)
+}
+
+// ensure creates what is missing and brings what exists up to date. It never
+// shrinks a limit and never deletes, so an operator may enlarge anything.
+func ensure(ctx context.Context, js jetstream.JetStream, c Config) error {
+	for _, want := range c.topology() {
+		if err := ensureStream(ctx, js, want); err != nil {
+			return err
+		}
+	}
+	for _, q := range c.Queues {
+		if err := ensureWorkers(ctx, js, c, q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ensureWorkers(ctx context.Context, js jetstream.JetStream, c Config, queue string) error {
+	if _, err := js.CreateOrUpdateConsumer(ctx, taskStream(queue), c.workers()); err != nil {
+		return fmt.Errorf("consumer of queue %s: %w", queue, err)
+	}
+	return nil
+}
+
+func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
+	stream, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = js.CreateStream(ctx, want)
+		// Another process may have created it a moment ago.
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			stream, err = js.Stream(ctx, want.Name)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", want.Name, err)
+	}
+	if stream == nil {
+		return nil
+	}
+	have := stream.CachedInfo().Config
+	merged, err := merge(have, want)
+	if err != nil || reflect.DeepEqual(merged, have) {
+		return err
+	}
+	if _, err := js.UpdateStream(ctx, merged); err != nil {
+		return fmt.Errorf("update stream %s: %w", want.Name, err)
+	}
+	return nil
+}
+
+// merge returns have with what we need changed in it.
+func merge(have, want jetstream.StreamConfig) (jetstream.StreamConfig, error) {
+	for _, fixed := range []struct {
+		setting    string
+		have, want any
+	}{
+		{"retention", have.Retention, want.Retention},
+		{"storage", have.Storage, want.Storage},
+		{"max messages per subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject},
+		{"discard", have.Discard, want.Discard},
+		{"sealed", have.Sealed, false},
+		{"mirror", have.Mirror != nil, false},
+		{"sources", len(have.Sources), 0},
+	} {
+		if fixed.have != fixed.want {
+			return have, &MismatchError{want.Name, fixed.setting, fixed.have, fixed.want}
+		}
+	}
+	out := have
+	out.Description = want.Description
+	out.Subjects = union(have.Subjects, want.Subjects)
+	// Zero and below mean "without limit" for both, which is the largest.
+	out.MaxBytes = larger(have.MaxBytes, want.MaxBytes)
+	out.MaxAge = larger(have.MaxAge, want.MaxAge)
+	out.Replicas = max(have.Replicas, want.Replicas)
+	out.AllowDirect = true
+	out.AllowAtomicPublish = true
+	out.AllowMsgTTL = have.AllowMsgTTL || want.AllowMsgTTL
+	out.AllowRollup = have.AllowRollup || want.AllowRollup
+	return out, nil
+}
+
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// larger is the wider of two limits, where zero and below mean none.
+func larger[T int64 | time.Duration](a, b T) T {
+	if a <= 0 || b <= 0 {
+		return min(a, b)
+	}
+	return max(a, b)
+}
