@@ -107,8 +107,7 @@ func open(cfg Config) (*Server, *serverLog, error) {
 	return &Server{nats: nats, config: cfg, lock: lock}, log, nil
 }
 
-// launch starts the server. When ctx is done first, it stops it again: not before the start has come to its end, since the server
-// does not expect to be stopped while it reads its store.
+// launch starts the server, or stops it again when ctx is done first.
 func (s *Server) launch(ctx context.Context) error {
 	began := time.Now()
 	started := make(chan struct{})
@@ -128,21 +127,27 @@ func (s *Server) launch(ctx context.Context) error {
 				return context.Cause(ctx)
 			}
 			return nil
+		case <-ctx.Done():
+			s.unwind(started)
+			return context.Cause(ctx)
 		case <-progress.C:
 			s.config.Logger.Info("still reading the store", "dir", s.config.DataDir, "for", time.Since(began).Round(time.Second))
-		case <-ctx.Done():
-			stopped := make(chan struct{})
-			go func() {
-				<-started
-				s.Shutdown()
-				close(stopped)
-			}()
-			select {
-			case <-stopped:
-			case <-time.After(unwindFor):
-			}
-			return context.Cause(ctx)
 		}
+	}
+}
+
+// unwind shuts down a server that is starting. It lets the start come to its end first, since the server does not expect to be
+// stopped while it reads its store.
+func (s *Server) unwind(started <-chan struct{}) {
+	stopped := make(chan struct{})
+	go func() {
+		<-started
+		s.Shutdown()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(unwindFor):
 	}
 }
 

@@ -1,11 +1,12 @@
 package gateway
 
 import (
-	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Strict JSON. What two readers of one text could take for two different things
@@ -14,11 +15,16 @@ import (
 // anything behind the value. That is JSON as RFC 7493 narrows it, and then
 // nested at most maxJSONDepth levels deep, so that no reader's stack is at risk.
 //
-// The check is one pass over the bytes. It allocates only for objects with more
-// than fewKeys keys, for keys with escapes, and for errors.
+// The same pass builds the tree that huma validates, and of that only what the
+// schema looks at: what may be any JSON, as a task's args, is checked and left
+// out. Strings and numbers of the tree are pieces of the text.
+//
+// Objects become map[any]any, since huma matches the keys of a map[string]any
+// without regard to case: it would validate "kind" and encoding/json then take
+// "KIND". Numbers stay text, so that the largest loses nothing.
 const (
 	maxJSONDepth = 64
-	fewKeys      = 24
+	fewKeys      = 16 // in an object of more keys, duplicates are found by a map
 )
 
 // jsonError says what is wrong with a JSON text, and where.
@@ -45,204 +51,115 @@ func (e *jsonError) within(step string) *jsonError {
 	return e
 }
 
-// checkJSON returns nil for one strict JSON text with nothing but space around
-// it, and a *jsonError for everything else.
-func checkJSON(data []byte) error {
-	var keys [2 * fewKeys][]byte
-	c := jsonChecker{data: data, keys: keys[:0]}
-	if err := c.document(); err != nil {
-		return err
+// readJSON checks that text is one strict JSON value and returns the parts of
+// it that huma.Validate looks at, given the schema; a nil schema means all of
+// it. The error is a *jsonError.
+func readJSON(text string, schema *huma.Schema, schemas huma.Registry) (any, error) {
+	var keys [2 * fewKeys]jsonText
+	r := jsonReader{jsonScanner: jsonScanner{text: text}, schemas: schemas, keys: keys[:0]}
+	tree, err := r.value(schema)
+	if err == nil && r.peek() != 0 {
+		err = r.errorf("something follows the JSON value")
 	}
-	return nil
+	if err != nil {
+		return nil, err
+	}
+	return tree, nil
 }
 
-type jsonChecker struct {
-	data  []byte
-	pos   int
-	depth int
-	keys  [][]byte // of all objects that are open, unescaped, outermost first
+// checkJSON is readJSON without a tree.
+func checkJSON(text string) error {
+	_, err := readJSON(text, &huma.Schema{}, nil)
+	return err
 }
 
-func (c *jsonChecker) document() *jsonError {
-	if err := c.value(); err != nil {
-		return err
-	}
-	c.skipSpace()
-	if c.pos < len(c.data) {
-		return c.errorf("something follows the JSON value")
-	}
-	return nil
+type jsonReader struct {
+	jsonScanner
+	schemas huma.Registry
+	depth   int
+	keys    []jsonText // of all objects that are open, outermost first
 }
 
-func (c *jsonChecker) value() *jsonError {
-	switch b := c.peek(); {
+// value reads the value at the front. What s does not look into comes back as
+// unseen{}, unless it is null.
+func (r *jsonReader) value(s *huma.Schema) (any, *jsonError) {
+	switch b := r.peek(); {
 	case b == '{':
-		return c.object()
+		return r.object(s)
 	case b == '[':
-		return c.array()
+		return r.array(s)
 	case b == '"':
-		_, _, err := c.text()
-		return err
+		t, err := r.string()
+		if err != nil || isFree(s) {
+			return unseen{}, err
+		}
+		return r.unescaped(t), nil
 	case b == '-' || isDigit(b):
-		return c.number()
+		start := r.pos
+		if err := r.number(); err != nil || isFree(s) {
+			return unseen{}, err
+		}
+		return json.Number(r.text[start:r.pos]), nil
 	case b == 't':
-		return c.literal("true")
+		return true, r.literal("true")
 	case b == 'f':
-		return c.literal("false")
-	case b == 'n':
-		return c.literal("null")
+		return false, r.literal("false")
 	default:
-		return c.unexpected("a value")
+		return nil, r.literal("null")
 	}
 }
 
-func (c *jsonChecker) object() *jsonError {
-	if err := c.enter(); err != nil {
-		return err
+func (r *jsonReader) object(s *huma.Schema) (any, *jsonError) {
+	if err := r.enter(); err != nil {
+		return nil, err
 	}
-	if c.peek() == '}' {
-		return c.leave()
+	s = r.resolve(s)
+	var members map[any]any
+	if !isFree(s) {
+		members = make(map[any]any)
 	}
-	seen := keySet{first: len(c.keys)}
-	for {
-		at := c.pos
-		key, err := c.key()
+	seen := keySet{first: len(r.keys)}
+	for more := r.peek() != '}'; more; {
+		t, err := r.key(&seen)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if c.repeated(&seen, key) {
-			c.pos = at
-			return c.errorf("duplicate key %q", clip(string(key), maxValue))
+		key := r.unescaped(t)
+		value, err := r.value(memberSchema(s, key))
+		if err != nil {
+			return nil, err.within("." + clip(key, maxValue))
 		}
-		if c.peek() != ':' {
-			return c.unexpected(`":"`)
+		if members != nil {
+			members[key] = value
 		}
-		c.pos++
-		if err := c.value(); err != nil {
-			return err.within("." + clip(string(key), maxValue))
-		}
-		switch c.peek() {
-		case ',':
-			c.pos++
-			c.skipSpace()
-		case '}':
-			c.keys = c.keys[:seen.first]
-			return c.leave()
-		default:
-			return c.unexpected(`"," or "}"`)
+		if more, err = r.more('}'); err != nil {
+			return nil, err
 		}
 	}
+	r.keys = r.keys[:seen.first]
+	r.leave()
+	if members == nil {
+		return unseen{}, nil
+	}
+	return members, nil
 }
 
-func (c *jsonChecker) array() *jsonError {
-	if err := c.enter(); err != nil {
-		return err
+func (r *jsonReader) array(s *huma.Schema) (any, *jsonError) {
+	if err := r.enter(); err != nil {
+		return nil, err
 	}
-	if c.peek() == ']' {
-		return c.leave()
-	}
-	for i := 0; ; i++ {
-		if err := c.value(); err != nil {
-			return err.within(fmt.Sprintf("[%d]", i))
+	s = r.resolve(s)
+	items := []any{}
+	for more := r.peek() != ']'; more; {
+		value, err := r.value(itemSchema(s))
+		if err != nil {
+			return nil, err.within(fmt.Sprintf("[%d]", len(items)))
 		}
-		switch c.peek() {
-		case ',':
-			c.pos++
-		case ']':
-			return c.leave()
-		default:
-			return c.unexpected(`"," or "]"`)
+		items = append(items, value)
+		if more, err = r.more(']'); err != nil {
+			return nil, err
 		}
 	}
-}
-
-// enter and leave pass the bracket that opens or closes an object or an array.
-func (c *jsonChecker) enter() *jsonError {
-	if c.depth == maxJSONDepth {
-		return c.errorf("nested more than %d levels deep", maxJSONDepth)
-	}
-	c.depth++
-	c.pos++
-	return nil
-}
-
-func (c *jsonChecker) leave() *jsonError {
-	c.depth--
-	c.pos++
-	return nil
-}
-
-// keySet is the keys that an object has had so far: its part of the checker's
-// keys, or, once there are many, a map.
-type keySet struct {
-	first int
-	many  map[string]struct{}
-}
-
-func (c *jsonChecker) repeated(seen *keySet, key []byte) bool {
-	if seen.many == nil {
-		for _, k := range c.keys[seen.first:] {
-			if bytes.Equal(k, key) {
-				return true
-			}
-		}
-		c.keys = append(c.keys, key)
-		if len(c.keys)-seen.first > fewKeys {
-			seen.many = make(map[string]struct{}, 2*fewKeys)
-			for _, k := range c.keys[seen.first:] {
-				seen.many[string(k)] = struct{}{}
-			}
-		}
-		return false
-	}
-	if _, found := seen.many[string(key)]; found {
-		return true
-	}
-	seen.many[string(key)] = struct{}{}
-	return false
-}
-
-func (c *jsonChecker) key() ([]byte, *jsonError) {
-	if c.peek() != '"' {
-		return nil, c.unexpected("a key")
-	}
-	key, escaped, err := c.text()
-	if escaped && err == nil {
-		key = appendUnescaped(nil, string(key))
-	}
-	return key, err
-}
-
-// peek skips space and returns the byte that follows, or 0 at the end.
-func (c *jsonChecker) peek() byte {
-	c.skipSpace()
-	if c.pos == len(c.data) {
-		return 0
-	}
-	return c.data[c.pos]
-}
-
-func (c *jsonChecker) skipSpace() {
-	for c.pos < len(c.data) && isSpace(c.data[c.pos]) {
-		c.pos++
-	}
-}
-
-func (c *jsonChecker) at(b byte) bool {
-	return c.pos < len(c.data) && c.data[c.pos] == b
-}
-
-func (c *jsonChecker) unexpected(wanted string) *jsonError {
-	if c.pos >= len(c.data) {
-		return c.errorf("the text ends where %s is expected", wanted)
-	}
-	r, size := utf8.DecodeRune(c.data[c.pos:])
-	if r == utf8.RuneError && size == 1 {
-		return c.errorf("invalid UTF-8")
-	}
-	return c.errorf("unexpected %q where %s is expected", r, wanted)
-}
-
-func (c *jsonChecker) errorf(format string, args ...any) *jsonError {
-	return &jsonError{message: fmt.Sprintf(format, args...), offset: c.pos}
+	r.leave()
+	return items, nil
 }
