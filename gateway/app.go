@@ -135,19 +135,6 @@ func newAPI(app *fiber.App, cfg apiConfig) *api {
 	return &api{huma: h, answer: answer}
 }
 
-// register adds an operation. The handler may return any error: see rules.go
-// for what becomes of it.
-func register[I, O any](a *api, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
-	where := op.Method + " " + op.Path
-	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handle(ctx, in)
-		if err != nil {
-			return nil, a.answer.problem(where, err)
-		}
-		return out, nil
-	})
-}
-
 // schemaName gives huma's error types the names that RFC 9457 readers expect.
 func schemaName(t reflect.Type, hint string) string {
 	switch t {

@@ -11,9 +11,6 @@ import (
 
 // jsonFormat is how the API reads and writes application/json, the only format
 // it has: in strictly (see strictjson.go), out without escaping HTML.
-//
-// For each body huma asks twice: for a tree, which it validates against the
-// schema, and once that is done, for the Go value.
 func jsonFormat() huma.Format {
 	return huma.Format{Marshal: encodeJSON, Unmarshal: decodeJSON}
 }
@@ -29,13 +26,13 @@ func encodeJSON(w io.Writer, v any) error {
 // decodeJSON reads one strict JSON text into v. The error is a *jsonError for
 // what is not strict, or says which field cannot hold what.
 func decodeJSON(data []byte, v any) error {
-	if err := checkJSON(data); err != nil {
+	if _, err := readJSON(string(data), jsonView{}); err != nil {
 		return err
 	}
-	if tree, ok := v.(*any); ok {
-		*tree = (&jsonTree{text: string(data)}).value()
-		return nil
-	}
+	return decodeChecked(data, v)
+}
+
+func decodeChecked(data []byte, v any) error {
 	err := json.Unmarshal(data, v)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("%s: cannot hold the %s", wrong.Field, clip(wrong.Value, maxValue))

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/danielgtaylor/huma/v2"
 )
 
 // Strict JSON. What two readers of one text could take for two different things
@@ -24,7 +22,7 @@ import (
 // "KIND". Numbers stay text, so that the largest loses nothing.
 const (
 	maxJSONDepth = 64
-	fewKeys      = 16 // in an object of more keys, duplicates are found by a map
+	maxListed    = 24 // keys, of all open objects; what is beyond goes to a map
 )
 
 // jsonError says what is wrong with a JSON text, and where.
@@ -51,14 +49,12 @@ func (e *jsonError) within(step string) *jsonError {
 	return e
 }
 
-// readJSON checks that text is one strict JSON value and returns the parts of
-// it that huma.Validate looks at, given the schema; a nil schema means all of
-// it. The error is a *jsonError.
-func readJSON(text string, schema *huma.Schema, schemas huma.Registry) (any, error) {
-	var keys [2 * fewKeys]jsonText
-	r := jsonReader{jsonScanner: jsonScanner{text: text}, schemas: schemas, keys: keys[:0]}
-	tree, err := r.value(schema)
-	if err == nil && r.peek() != 0 {
+// readJSON checks that text is one strict JSON value and returns what view shows
+// of it. The error is a *jsonError.
+func readJSON(text string, view jsonView) (any, error) {
+	r := jsonReader{jsonScanner: jsonScanner{text: text}}
+	tree, err := r.value(view)
+	if err == nil && !r.ended() {
 		err = r.errorf("something follows the JSON value")
 	}
 	if err != nil {
@@ -67,39 +63,33 @@ func readJSON(text string, schema *huma.Schema, schemas huma.Registry) (any, err
 	return tree, nil
 }
 
-// checkJSON is readJSON without a tree.
-func checkJSON(text string) error {
-	_, err := readJSON(text, &huma.Schema{}, nil)
-	return err
-}
-
 type jsonReader struct {
 	jsonScanner
-	schemas huma.Registry
-	depth   int
-	keys    []jsonText // of all objects that are open, outermost first
+	depth  int
+	keys   [maxListed]jsonString // of the objects that are open, outermost first
+	listed int
 }
 
-// value reads the value at the front. What s does not look into comes back as
-// unseen{}, unless it is null.
-func (r *jsonReader) value(s *huma.Schema) (any, *jsonError) {
+// value reads the next value. What the view does not show comes back as
+// unseen{}, but null is always nil.
+func (r *jsonReader) value(view jsonView) (any, *jsonError) {
 	switch b := r.peek(); {
 	case b == '{':
-		return r.object(s)
+		return r.object(view)
 	case b == '[':
-		return r.array(s)
+		return r.array(view)
 	case b == '"':
-		t, err := r.string()
-		if err != nil || isFree(s) {
+		s, err := r.string()
+		if err != nil || view.empty() {
 			return unseen{}, err
 		}
-		return r.unescaped(t), nil
+		return r.unescaped(s), nil
 	case b == '-' || isDigit(b):
-		start := r.pos
-		if err := r.number(); err != nil || isFree(s) {
+		n, err := r.number()
+		if err != nil || view.empty() {
 			return unseen{}, err
 		}
-		return json.Number(r.text[start:r.pos]), nil
+		return json.Number(n), nil
 	case b == 't':
 		return true, r.literal("true")
 	case b == 'f':
@@ -109,34 +99,32 @@ func (r *jsonReader) value(s *huma.Schema) (any, *jsonError) {
 	}
 }
 
-func (r *jsonReader) object(s *huma.Schema) (any, *jsonError) {
+func (r *jsonReader) object(view jsonView) (any, *jsonError) {
 	if err := r.enter(); err != nil {
 		return nil, err
 	}
-	s = r.resolve(s)
 	var members map[any]any
-	if !isFree(s) {
+	if !view.empty() {
 		members = make(map[any]any)
 	}
-	seen := keySet{first: len(r.keys)}
+	seen := keySet{first: r.listed}
 	for more := r.peek() != '}'; more; {
-		t, err := r.key(&seen)
+		key, err := r.key(&seen)
 		if err != nil {
 			return nil, err
 		}
-		key := r.unescaped(t)
-		value, err := r.value(memberSchema(s, key))
+		value, err := r.value(view.member(key))
 		if err != nil {
 			return nil, err.within("." + clip(key, maxValue))
 		}
 		if members != nil {
 			members[key] = value
 		}
-		if more, err = r.more('}'); err != nil {
+		if more, err = r.next('}'); err != nil {
 			return nil, err
 		}
 	}
-	r.keys = r.keys[:seen.first]
+	r.listed = seen.first
 	r.leave()
 	if members == nil {
 		return unseen{}, nil
@@ -144,22 +132,107 @@ func (r *jsonReader) object(s *huma.Schema) (any, *jsonError) {
 	return members, nil
 }
 
-func (r *jsonReader) array(s *huma.Schema) (any, *jsonError) {
+func (r *jsonReader) array(view jsonView) (any, *jsonError) {
 	if err := r.enter(); err != nil {
 		return nil, err
 	}
-	s = r.resolve(s)
-	items := []any{}
-	for more := r.peek() != ']'; more; {
-		value, err := r.value(itemSchema(s))
+	items, itemView := []any{}, view.item()
+	n := 0
+	for more := r.peek() != ']'; more; n++ {
+		value, err := r.value(itemView)
 		if err != nil {
-			return nil, err.within(fmt.Sprintf("[%d]", len(items)))
+			return nil, err.within(fmt.Sprintf("[%d]", n))
 		}
-		items = append(items, value)
-		if more, err = r.more(']'); err != nil {
+		if !view.empty() {
+			items = append(items, value)
+		}
+		if more, err = r.next(']'); err != nil {
 			return nil, err
 		}
 	}
 	r.leave()
+	if view.empty() {
+		return unseen{}, nil
+	}
 	return items, nil
+}
+
+// enter and leave pass the bracket that opens or closes an object or an array.
+func (r *jsonReader) enter() *jsonError {
+	if r.depth == maxJSONDepth {
+		return r.errorf("nested more than %d levels deep", maxJSONDepth)
+	}
+	r.depth++
+	r.pos++
+	return nil
+}
+
+func (r *jsonReader) leave() {
+	r.depth--
+	r.pos++
+}
+
+// next passes the comma before another member or item, or stops in front of
+// the closing bracket.
+func (r *jsonReader) next(closing byte) (more bool, err *jsonError) {
+	switch r.peek() {
+	case ',':
+		r.pos++
+		return true, nil
+	case closing:
+		return false, nil
+	default:
+		return false, r.unexpected(fmt.Sprintf(`"," or "%c"`, closing))
+	}
+}
+
+// keySet is the keys that an object has had so far: those that the reader lists
+// from first on, or, when the list is full, a map.
+type keySet struct {
+	first int
+	many  map[string]struct{}
+}
+
+// key reads a key that is not in seen, and the colon behind it.
+func (r *jsonReader) key(seen *keySet) (string, *jsonError) {
+	if r.peek() != '"' {
+		return "", r.unexpected("a key")
+	}
+	start := r.pos
+	s, err := r.string()
+	if err != nil {
+		return "", err
+	}
+	key := r.unescaped(s)
+	if r.repeated(seen, s, key) {
+		r.pos = start
+		return "", r.errorf("duplicate key %q", clip(key, maxValue))
+	}
+	if r.peek() != ':' {
+		return "", r.unexpected(`":"`)
+	}
+	r.pos++
+	return key, nil
+}
+
+func (r *jsonReader) repeated(seen *keySet, s jsonString, key string) bool {
+	if seen.many == nil {
+		for _, k := range r.keys[seen.first:r.listed] {
+			if r.unescaped(k) == key {
+				return true
+			}
+		}
+		if r.listed < maxListed {
+			r.keys[r.listed] = s
+			r.listed++
+			return false
+		}
+		seen.many = make(map[string]struct{})
+		for _, k := range r.keys[seen.first:] {
+			seen.many[r.unescaped(k)] = struct{}{}
+		}
+	}
+	_, found := seen.many[key]
+	seen.many[key] = struct{}{}
+	return found
 }

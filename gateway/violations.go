@@ -47,7 +47,8 @@ func tidyViolation(d *huma.ErrorDetail) *huma.ErrorDetail {
 	// huma gives the whole body as the value where it could not be parsed, and
 	// only the text of our error. Looking again finds the place.
 	if body, ok := d.Value.(string); ok && location == "body" {
-		if bad, ok := errors.AsType[*jsonError](checkJSON([]byte(body))); ok && bad.Error() == message {
+		_, err := readJSON(body, jsonView{})
+		if bad, ok := errors.AsType[*jsonError](err); ok && bad.Error() == message {
 			message, location, value = fmt.Sprintf("%s, at byte %d", bad.message, bad.offset), bad.location(), nil
 		}
 	}

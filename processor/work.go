@@ -52,7 +52,7 @@ func (p *Processor) work(j *job) {
 
 // unknownDelay is how long a task waits that no handler of this worker is for.
 func unknownDelay(delivered uint64) time.Duration {
-	return min(time.Second<<min(delivered-1, 5), 30*time.Second)
+	return min(100*time.Millisecond<<min(delivered-1, 9), 30*time.Second)
 }
 
 // leave ends a job that is not this worker's to conclude: its lease is lost, or
@@ -151,8 +151,11 @@ func (p *Processor) conclude(j *job, run millrace.Attempt, o outcome, result jso
 func (p *Processor) write(j *job, r millrace.Record, o outcome, t terms) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
 	defer cancel()
-	if o.state.Final() {
+	switch {
+	case o.state.Final():
 		return p.store.Finish(ctx, j.Delivery, r, t.resultTTL)
+	case o.state == millrace.Pending && j.Record != nil && j.Record.State == millrace.Pending:
+		return j.Release(o.delay) // there is nothing new to write down
 	}
 	return p.store.Retry(ctx, j.Delivery, r, o.delay)
 }

@@ -46,6 +46,10 @@ func newDelivery(s *Store, queue string, m *nats.Msg) (*Delivery, error) {
 		nc: s.nc, reply: m.Reply, body: m.Data,
 	}
 	d.Task, d.Malformed = parseTask(m.Subject, m.Data)
+	if d.Task.ID == "" {
+		// It still needs a record and a place among the dead, of its own.
+		d.Task.Queue, d.Task.Kind, d.Task.ID = queue, "malformed", fmt.Sprintf("malformed-%s-%d", queue, d.Sequence)
+	}
 	return d, nil
 }
 
@@ -60,7 +64,7 @@ func parseTask(subject string, body []byte) (millrace.RawTask, error) {
 	queue, kind, id, ok := parseTaskSubject(subject)
 	if !ok {
 		err = fmt.Errorf("the subject %q is no task's", subject)
-		id = "malformed"
+		queue, kind, id = "", "", ""
 	}
 	t.Queue, t.Kind, t.ID = queue, kind, id
 	return t, err

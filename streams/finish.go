@@ -1,7 +1,6 @@
 package streams
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,25 +14,26 @@ import (
 // may come again, since acknowledgements are not waited for.
 func (s *Store) attachRecords(ctx context.Context, deliveries []*Delivery) error {
 	subjects := make([]string, len(deliveries))
-	byID := make(map[string]*Delivery, len(deliveries))
 	for i, d := range deliveries {
 		subjects[i] = recordSubject(d.Task.ID)
-		byID[subjects[i]] = d
 	}
 	found, err := s.lastBy(ctx, bucketStream(resultsBucket), subjects...)
 	if err != nil {
 		return err
 	}
+	records := make(map[string]stored, len(found))
 	for _, st := range found {
-		d := byID[st.subject]
-		if d == nil {
+		records[st.subject] = st
+	}
+	for i, d := range deliveries {
+		st, ok := records[subjects[i]]
+		if !ok {
 			continue
 		}
-		record, err := parseRecord(st)
-		if err != nil {
+		if d.Record, err = parseRecord(st); err != nil {
 			return err
 		}
-		d.Record, d.revision = record, st.seq
+		d.revision = st.seq
 	}
 	return nil
 }
@@ -113,9 +113,7 @@ func (s *Store) bury(ctx context.Context, d *Delivery, r millrace.Record) error 
 	if err != nil {
 		return fmt.Errorf("%w: dead task %s: %w", millrace.ErrInvalid, r.ID, err)
 	}
-	kind := cmp.Or(d.Task.Kind, "malformed")
-	queue := cmp.Or(d.Task.Queue, "malformed")
-	if _, err := s.dead.store(ctx, newMessage(deadSubject(queue, kind, r.ID), data, anyRevision)); err != nil {
+	if _, err := s.dead.store(ctx, newMessage(deadSubject(r.Queue, r.Kind, r.ID), data, anyRevision)); err != nil {
 		return fmt.Errorf("keep dead task %s: %w", r.ID, err)
 	}
 	return nil

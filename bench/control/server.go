@@ -1,0 +1,125 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/pprof"
+	"time"
+)
+
+// System is what a system under test can do.
+type System interface {
+	// Fill queues n tasks with the ids of the package workload.
+	Fill(ctx context.Context, n int) error
+	// Work starts the worker.
+	Work(ctx context.Context) error
+	// Finished is how many tasks have an outcome that is stored.
+	Finished(ctx context.Context) (int, error)
+}
+
+// Serve says hello and does what it is told, until in ends; what is under way then
+// is given up. Ctrl-C is for the benchmark alone.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, hello Hello, sys System) error {
+	signal.Ignore(os.Interrupt)
+	answers := json.NewEncoder(out)
+	if err := answers.Encode(hello); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	orders := make(chan order)
+	go func() {
+		defer close(orders)
+		defer cancel()
+		for lines := json.NewDecoder(in); ; {
+			var o order
+			if lines.Decode(&o) != nil {
+				return
+			}
+			orders <- o
+		}
+	}()
+	s := server{sys: sys}
+	for o := range orders {
+		var a answer
+		if err := s.obey(ctx, o); err != nil {
+			a.Error = err.Error()
+		}
+		if err := answers.Encode(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type server struct {
+	sys       System
+	profiling *os.File
+}
+
+func (s *server) obey(ctx context.Context, o order) error {
+	switch o.Do {
+	case fill:
+		return s.sys.Fill(ctx, o.N)
+	case work:
+		return s.sys.Work(ctx)
+	case await:
+		return s.await(ctx, o.N)
+	case profile:
+		return s.profile(o.Path)
+	}
+	return fmt.Errorf("there is no order %q", o.Do)
+}
+
+// How often await counts, and how long the count may stand still. A lease of 30 s
+// that has to run out first is slow; what takes longer does not come.
+const (
+	countEvery = 5 * time.Millisecond
+	stuckAfter = 40 * time.Second
+)
+
+func (s *server) await(ctx context.Context, n int) error {
+	last, moved := -1, time.Now()
+	for {
+		count, err := s.sys.Finished(ctx)
+		switch {
+		case err != nil:
+			return err
+		case count >= n:
+			return nil
+		case count != last:
+			last, moved = count, time.Now()
+		case time.Since(moved) > stuckAfter:
+			return fmt.Errorf("%d of %d tasks are finished, and no more for %s", count, n, stuckAfter)
+		}
+		time.Sleep(countEvery)
+	}
+}
+
+// profile starts a CPU profile, or ends it and writes what is on the heap beside
+// it.
+func (s *server) profile(path string) error {
+	if s.profiling == nil {
+		file, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		s.profiling = file
+		return pprof.StartCPUProfile(file)
+	}
+	pprof.StopCPUProfile()
+	cpu := s.profiling
+	s.profiling = nil
+	heap, err := os.Create(path + ".heap")
+	if err != nil {
+		return errors.Join(err, cpu.Close())
+	}
+	runtime.GC() // a heap profile is as of the last collection
+	return errors.Join(cpu.Close(), pprof.WriteHeapProfile(heap), heap.Close())
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// config is a system that is measured, in one of its settings.
+type config struct {
+	name, title string
+	// program is what to build and start, and args are its settings.
+	program string
+	args    []string
+	// needs is a program that must be installed, or empty.
+	needs string
+	// sync is the command's flag for the same setting. Peers have none: what is
+	// measured with the command itself leaves them out.
+	sync string
+	// like is the configuration with the same promise, to compare with.
+	like string
+}
+
+func (c config) id() string { return c.name }
+
+// configs in the order of the table's columns. What is acknowledged survives a
+// power cut in the first and the third; in the others the last second is lost.
+func configs() []config {
+	return []config{
+		{name: "synced", title: "synced", program: "millrace-noop", args: []string{"-sync", "0s"}, sync: "always"},
+		{name: "1s", title: "`--sync 1s`", program: "millrace-noop", args: []string{"-sync", "1s"}, sync: "1s"},
+		{name: "asynq-always", title: "asynq, fsync always", program: "asynq-noop", args: []string{"-appendfsync", "always"}, needs: "redis-server", like: "synced"},
+		{name: "asynq-everysec", title: "asynq, fsync everysec", program: "asynq-noop", args: []string{"-appendfsync", "everysec"}, needs: "redis-server", like: "1s"},
+	}
+}
+
+// measurement finds out the figures of some rows, of one system, once.
+type measurement struct {
+	name string
+	run  func(context.Context, *bench, config) (map[string]figures, error)
+	rows []row
+	// command is whether it is of the command itself, and not of what is in cmd/.
+	command bool
+}
+
+func (m measurement) id() string { return m.name }
+
+// row of the table. The first figures are shown with their spread, and can have
+// bars; the others by their medians.
+type row struct {
+	name, title string
+	figures     []figure
+	more        []figure
+	bars        map[string][]bar // by configuration
+	compared    bool             // with the peers, by the first figure
+}
+
+// bar is a limit that a figure must keep: at least for rates, at most for others.
+type bar struct {
+	figure figure
+	limit  float64
+}
+
+// measurements in the order of the table: issue 2 has the bars.
+func measurements() []measurement {
+	latencies := []figure{p50, p99}
+	both := func(bars ...bar) map[string][]bar { return map[string][]bar{"synced": bars, "1s": bars} }
+	rates := func(synced, relaxed float64) map[string][]bar {
+		return map[string][]bar{"synced": {{rate, synced}}, "1s": {{rate, relaxed}}}
+	}
+	return []measurement{
+		{name: "submit64", run: submit(64), rows: []row{{
+			name: "submit64", title: "submit, 64 connections",
+			figures: []figure{rate}, more: latencies, bars: rates(9_000, 25_000), compared: true,
+		}}},
+		{name: "submit256", run: submit(256), rows: []row{{
+			name: "submit256", title: "submit, 256 connections",
+			figures: []figure{rate}, more: latencies, bars: rates(20_000, 25_000), compared: true,
+		}}},
+		{name: "finish", run: finish, rows: []row{{
+			name: "finish", title: "submit and finish all of 50,000, 256 connections (latency: of the submit)",
+			figures: []figure{rate}, more: latencies, bars: rates(9_000, 18_000), compared: true,
+		}}},
+		{name: "drain", run: drain, rows: []row{
+			{
+				name: "drain", title: "drain 100,000 queued",
+				figures: []figure{rate}, bars: rates(25_000, 40_000), compared: true,
+			},
+			{
+				name: "draining", title: "resident memory, draining 100,000",
+				figures: []figure{memory}, bars: both(bar{memory, 200}),
+			},
+		}},
+		{name: "latency", run: latency, rows: []row{{
+			name: "latency", title: "submit to result at 100/s",
+			figures: latencies, bars: both(bar{p50, 3}, bar{p99, 10}),
+		}}},
+		{name: "idle", run: idle, rows: []row{{
+			name: "idle", title: "resident memory, idle",
+			figures: []figure{memory}, bars: both(bar{memory, 45}),
+		}}, command: true},
+		{name: "start", run: coldStart, rows: []row{{
+			name: "start", title: "cold start to first finished order",
+			figures: []figure{seconds}, bars: both(bar{seconds, 0.3}),
+		}}, command: true},
+	}
+}
+
+// scale is how much of each a run does.
+type scale struct {
+	warmup, submit time.Duration
+	warmupTasks    int
+	finish, drain  int
+	latency        int // jobs
+	settle         time.Duration
+}
+
+var (
+	full = scale{
+		warmup: time.Second, submit: 3 * time.Second, warmupTasks: 1000,
+		finish: 50_000, drain: 100_000, latency: 1000, settle: 3 * time.Second,
+	}
+	short = scale{
+		warmup: 200 * time.Millisecond, submit: 500 * time.Millisecond, warmupTasks: 200,
+		finish: 2000, drain: 3000, latency: 100, settle: 200 * time.Millisecond,
+	}
+)

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// writeMarkdown prints the table of the bars, and that of the cores, which tells
+// what was the limit.
+func (r *report) writeMarkdown(w io.Writer) error {
+	var t strings.Builder
+	fmt.Fprintf(&t, "## Millrace, measured\n\n%s. A write of 4 KiB with its sync takes %s (p99 %s). %d rounds in %s; median (min..max).\n",
+		r.Machine, milliseconds(r.DiskP50.Median), milliseconds(r.DiskP99.Median), r.Rounds, r.Took)
+	if r.Quick {
+		t.WriteString("\n**The short form: these figures mean nothing.**\n")
+	}
+	if peers := r.peers(); peers != "" {
+		fmt.Fprintf(&t, "\nPeers: %s.\n", peers)
+	}
+	for _, s := range r.Skipped {
+		fmt.Fprintf(&t, "\nSkipped: %s.\n", s)
+	}
+	t.WriteString("\n")
+	r.bars(&t)
+	t.WriteString("\nCores in use, medians: by the system, by the load generator, by everything else on the machine.\n\n")
+	r.cores(&t)
+	r.errors(&t)
+	_, err := io.WriteString(w, t.String())
+	return err
+}
+
+func (r *report) peers() string {
+	var all []string
+	for _, c := range r.configs {
+		if v := r.Versions[c.name]; c.like != "" && !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+func (r *report) bars(t *strings.Builder) {
+	head := []string{"what"}
+	for _, c := range r.configs {
+		head = append(head, c.title)
+		if c.like == "" {
+			head = append(head, "bar", "met")
+		}
+	}
+	line(t, head...)
+	line(t, slices.Repeat([]string{"---"}, len(head))...)
+	for _, m := range r.measurements {
+		for _, row := range m.rows {
+			cells := []string{row.title}
+			for _, c := range r.configs {
+				cells = append(cells, r.cells(row, c)...)
+			}
+			line(t, cells...)
+		}
+	}
+}
+
+// cells are what one configuration has in a row.
+func (r *report) cells(row row, c config) []string {
+	cell := r.result(row.name, c.name)
+	text := "–"
+	if cell != nil {
+		text = cell.text(row)
+	}
+	if c.like != "" {
+		return []string{text + r.ratio(row, c, cell)}
+	}
+	var bars, met []string
+	if cell != nil {
+		for _, v := range cell.Bars {
+			bars = append(bars, v.Bar)
+			met = append(met, map[bool]string{true: "yes", false: "**no**"}[v.Met])
+		}
+	}
+	return []string{text, strings.Join(bars, ", "), strings.Join(met, ", ")}
+}
+
+// text is the row's figures: those that count with their spread, then the others.
+func (c *result) text(row row) string {
+	if len(c.Invalid) > 0 {
+		return "**INVALID**, see below"
+	}
+	var parts []string
+	for _, f := range row.figures {
+		if s, ok := c.Figures[f.name]; ok {
+			parts = append(parts, fmt.Sprintf("%s%s (%s..%s)", f.label, f.show(s.Median), f.show(s.Min), f.show(s.Max)))
+		}
+	}
+	for _, f := range row.more {
+		if s, ok := c.Figures[f.name]; ok {
+			parts = append(parts, f.label+f.show(s.Median))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// ratio says how many times as fast Millrace is as the peer with the same promise.
+func (r *report) ratio(row row, c config, peer *result) string {
+	ours := r.result(row.name, c.like)
+	if !row.compared || peer == nil || ours == nil || len(peer.Invalid)+len(ours.Invalid) > 0 {
+		return ""
+	}
+	first := row.figures[0].name
+	return fmt.Sprintf("; Millrace: **%.2f×**", ours.Figures[first].Median/peer.Figures[first].Median)
+}
+
+func (r *report) cores(t *strings.Builder) {
+	head := []string{"what"}
+	for _, c := range r.configs {
+		head = append(head, c.title)
+	}
+	line(t, head...)
+	line(t, slices.Repeat([]string{"---"}, len(head))...)
+	for _, m := range r.measurements {
+		row := m.rows[0]
+		if m.command {
+			continue // too short to tell
+		}
+		cells := []string{row.title}
+		for _, c := range r.configs {
+			var parts []string
+			if cell := r.result(row.name, c.name); cell != nil && len(cell.Invalid) == 0 {
+				for _, f := range []figure{serverCores, loadCores, otherCores} {
+					parts = append(parts, f.show(cell.Figures[f.name].Median))
+				}
+			}
+			cells = append(cells, strings.Join(parts, " + "))
+		}
+		line(t, cells...)
+	}
+}
+
+func (r *report) errors(t *strings.Builder) {
+	for _, c := range r.Results {
+		for _, e := range c.Invalid {
+			fmt.Fprintf(t, "\nINVALID: %s, %s: %s\n", c.Row, c.Config, strings.Join(strings.Fields(e), " "))
+		}
+	}
+}
+
+func line(t *strings.Builder, cells ...string) {
+	fmt.Fprintf(t, "| %s |\n", strings.Join(cells, " | "))
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the grammar of the command line. Each field with cmd is a verb; its Run
+// method does it.
+type cli struct {
+	Config string `help:"Configuration file: a flag a line, as in \"listen: 127.0.0.1:8080\" (default: millrace.yaml, if there is one)." placeholder:"FILE"`
+
+	Dev       devCmd       `cmd:"" default:"withargs" help:"Run everything in one process, with demo handlers (the default)."`
+	Serve     serveCmd     `cmd:"" help:"Run everything in one process, for production on one machine."`
+	Gateway   gatewayCmd   `cmd:"" help:"Serve the HTTP API, against a NATS server."`
+	Processor processorCmd `cmd:"" help:"Carry out tasks, against a NATS server."`
+	Task      taskCmd      `cmd:"" help:"Submit tasks and look at them."`
+	Order     orderCmd     `cmd:"" help:"Place orders and look at them."`
+	Version   versionCmd   `cmd:"" help:"Show the version."`
+}
+
+const description = `Millrace takes orders and other tasks over HTTP and makes sure that they are done.
+
+A flag can also be set in the environment (--data-dir as MILLRACE_DATA_DIR) or in millrace.yaml. Flag beats environment beats file.`
+
+// run is the whole program: main with its surroundings passed in.
+func run(ctx context.Context, args, env []string, io stdio) error {
+	settings, err := loadSettings(args, env)
+	if err != nil {
+		return err
+	}
+	var c cli
+	exited := false
+	parser, err := kong.New(&c,
+		kong.Name("millrace"),
+		kong.Description(description),
+		kong.Writers(io.out, io.err),
+		kong.Exit(func(int) { exited = true }),
+		kong.Resolvers(settings),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Vars{"wait": (30 * time.Second).String()},
+	)
+	if err != nil {
+		return fmt.Errorf("command line: %w", err)
+	}
+	parsed, err := parser.Parse(args)
+	if exited { // --help has been shown
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.Bind(io)
+	return parsed.Run()
+}

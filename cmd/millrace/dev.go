@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"millrace/embedded"
+	"millrace/gateway"
+	"millrace/orders"
+	"millrace/processor"
+	"millrace/streams"
+)
+
+// nodeFlags are what a node with all roles takes.
+type nodeFlags struct {
+	listenFlags
+	queueFlags
+	workerFlags
+	syncFlag
+	DataDir  string   `help:"Where everything is kept (default: millrace-data under the user's state directory)." placeholder:"DIR"`
+	NATSPort natsPort `name:"nats-port" help:"Loopback port of the embedded NATS server, for the nats command; 0 picks one, \"off\" opens none." default:"4222"`
+}
+
+type devCmd struct{ nodeFlags }
+
+func (c *devCmd) Run(ctx context.Context, io stdio) error {
+	n := node{flags: c.nodeFlags, log: slog.New(slog.NewTextHandler(io.err, nil)), register: registerDemo}
+	return n.run(ctx, func(n *node) { welcome(io.out, n) })
+}
+
+type serveCmd struct{ nodeFlags }
+
+func (c *serveCmd) Run(ctx context.Context, io stdio) error {
+	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	n := node{flags: c.nodeFlags, log: log}
+	return n.run(ctx, func(n *node) {
+		log.Info("ready", "api", n.gateway.Addr().String(), "nats", n.server.ClientURL(), "data_dir", c.DataDir)
+	})
+}
+
+// node is a process with all roles and the server in it.
+type node struct {
+	flags    nodeFlags
+	log      *slog.Logger
+	register func(*processor.Processor) // more handlers; nil for none
+
+	server    *embedded.Server
+	store     *streams.Store
+	gateway   *gateway.Gateway
+	processor *processor.Processor
+}
+
+// run starts everything, calls ready, and stops everything when ctx ends: first
+// what takes work, then what does it, then where it is kept.
+func (n *node) run(ctx context.Context, ready func(*node)) error {
+	server, err := embedded.Start(ctx, embedded.Config{
+		DataDir: n.flags.DataDir, Port: int(n.flags.NATSPort), Sync: time.Duration(n.flags.Sync), Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	defer server.Shutdown()
+	n.server = server
+
+	cfg, err := n.flags.store("millrace", n.flags.Sync, n.log)
+	if err != nil {
+		return err
+	}
+	cfg.InProcess = server
+	if n.store, err = streams.Open(ctx, cfg); err != nil {
+		return err
+	}
+	defer n.store.Close()
+
+	if n.gateway, err = gateway.New(n.store, n.flags.gateway(n.log)); err != nil {
+		return err
+	}
+	processing, err := n.flags.processor(n.flags.queueFlags, n.log)
+	if err != nil {
+		return err
+	}
+	n.processor = processor.New(n.store, processing)
+	orders.New(n.store).Register(n.processor)
+	if n.register != nil {
+		n.register(n.processor)
+	}
+	ready(n)
+	return together(ctx, n.gateway.Run, n.processor.Run)
+}
+
+func welcome(w io.Writer, n *node) {
+	fmt.Fprintf(w, "Millrace is running.\n  API    http://%s   (described at /docs)\n", n.gateway.Addr())
+	if url := n.server.ClientURL(); url != "" {
+		fmt.Fprintf(w, "  NATS   %s   (look inside: nats stream ls)\n", url)
+	}
+	fmt.Fprintf(w, "  Try    curl -s http://%s/v1/tasks -H 'Content-Type: application/json' -d '{\"kind\":\"demo.echo\",\"args\":{\"hello\":\"world\"}}'\n"+
+		"Ctrl-C stops.\n", n.gateway.Addr())
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"millrace"
+	"millrace/gateway"
+	"millrace/processor"
+	"millrace/streams"
+)
+
+// The flags that several roles share.
+
+type queueFlags struct {
+	Queue    []string `help:"A queue and its weight, or \"strict\" to be served before all others." default:"critical:6,default:3,bulk:1" placeholder:"NAME[:WEIGHT]"`
+	Route    []string `help:"Where tasks go that name no queue, by kind; the first match wins, the rest goes to \"default\"." placeholder:"KINDS=QUEUE"`
+	QueueMB  int64    `name:"queue-mb" help:"How large the log of one queue may grow, in MiB; then it refuses work." default:"1024"`
+	Replicas int      `help:"How many servers of a cluster keep each stream." default:"1"`
+}
+
+type listenFlags struct {
+	Listen  string `help:"Address of the HTTP API." default:"127.0.0.1:8080"`
+	MaxBody int    `help:"The most bytes that the body of a request may have." default:"262144"`
+}
+
+type workerFlags struct {
+	Concurrency int           `help:"How many handlers run at once." default:"64"`
+	Grace       time.Duration `help:"How long running handlers may go on after the first Ctrl-C." default:"30s"`
+}
+
+type brokerFlags struct {
+	NATS string `name:"nats" help:"The NATS servers, comma separated." default:"nats://127.0.0.1:4222"`
+}
+
+type syncFlag struct {
+	Sync syncMode `help:"When the server writes to disk: \"always\" before it answers, or at an interval such as 1s, which is faster and can lose that much at a power cut." default:"always"`
+}
+
+// syncMode is how often the store is synced: zero for every write.
+type syncMode time.Duration
+
+func (m *syncMode) UnmarshalText(text []byte) error {
+	if string(text) == "always" {
+		*m = 0
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < 10*time.Millisecond || d > time.Hour {
+		return fmt.Errorf(`%q is neither "always" nor an interval of 10ms to 1h`, text)
+	}
+	*m = syncMode(d)
+	return nil
+}
+
+// natsPort is the port of the embedded server: -1 for none, 0 for a free one.
+type natsPort int
+
+func (p *natsPort) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*p = -1
+		return nil
+	}
+	n, err := strconv.ParseUint(string(text), 10, 16)
+	if err != nil {
+		return fmt.Errorf(`%q is neither "off" nor a port of 0 to 65535`, text)
+	}
+	*p = natsPort(n)
+	return nil
+}
+
+// queues reads the queue flags: the names, and each queue's share.
+func (f queueFlags) queues() (names []string, shares []processor.Queue, err error) {
+	for _, spec := range f.Queue {
+		name, weight, weighted := strings.Cut(spec, ":")
+		q := processor.Queue{Name: name, Weight: 1, Strict: weight == "strict"}
+		if weighted && !q.Strict {
+			if q.Weight, err = strconv.Atoi(weight); err != nil || q.Weight < 1 {
+				return nil, nil, fmt.Errorf(`--queue %s: the weight must be a number from 1, or "strict"`, spec)
+			}
+		}
+		names = append(names, name)
+		shares = append(shares, q)
+	}
+	return names, shares, nil
+}
+
+func (f queueFlags) store(name string, sync syncMode, log *slog.Logger) (streams.Config, error) {
+	names, _, err := f.queues()
+	if err != nil {
+		return streams.Config{}, err
+	}
+	cfg := streams.Config{
+		Name: name, Queues: names, MaxQueueBytes: f.QueueMB << 20, Replicas: f.Replicas,
+		Async: sync != 0, Logger: log,
+	}
+	for _, spec := range f.Route {
+		r, err := millrace.ParseRoute(spec)
+		if err != nil {
+			return streams.Config{}, fmt.Errorf("--route: %w", err)
+		}
+		cfg.Routes = append(cfg.Routes, r)
+	}
+	return cfg, nil
+}
+
+func (f listenFlags) gateway(log *slog.Logger) gateway.Config {
+	return gateway.Config{Listen: f.Listen, BodyLimit: f.MaxBody, Version: version(), Logger: log}
+}
+
+func (f workerFlags) processor(q queueFlags, log *slog.Logger) (processor.Config, error) {
+	_, shares, err := q.queues()
+	return processor.Config{Concurrency: f.Concurrency, Grace: f.Grace, Queues: shares, Logger: log}, err
+}

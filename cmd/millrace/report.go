@@ -1,0 +1,85 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// report tells how an import goes: a JSON object a line, or a progress bar (on a
+// terminal) and a summary.
+type report struct {
+	json bool
+	out  io.Writer
+	bar  io.Writer // nil where nobody would see it
+	size int64     // of the file, zero if not known
+
+	mu       sync.Mutex
+	accepted int
+	refused  []imported
+	read     int64
+	drawn    time.Time
+}
+
+func newReport(asJSON bool, stdio stdio, size int64) *report {
+	r := &report{json: asJSON, out: stdio.out, size: size}
+	if f, ok := stdio.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		r.bar = stdio.err
+	}
+	return r
+}
+
+func (r *report) add(l imported, read int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.Error == "" {
+		r.accepted++
+	} else {
+		r.refused = append(r.refused, l)
+	}
+	r.read = max(r.read, read)
+	if r.json {
+		data, _ := json.Marshal(l) // strings and numbers always encode
+		fmt.Fprintf(r.out, "%s\n", data)
+	}
+	if r.bar != nil && time.Since(r.drawn) > 50*time.Millisecond {
+		r.draw()
+	}
+}
+
+const barWidth = 30
+
+func (r *report) draw() {
+	r.drawn = time.Now()
+	counts := fmt.Sprintf("%d accepted, %d refused", r.accepted, len(r.refused))
+	if r.size == 0 {
+		fmt.Fprintf(r.bar, "\r%s", counts)
+		return
+	}
+	share := min(1, float64(r.read)/float64(r.size))
+	full := int(share * barWidth)
+	fmt.Fprintf(r.bar, "\r[%s%s] %3.0f%%  %s", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), 100*share, counts)
+}
+
+func (r *report) finish() {
+	if r.bar != nil {
+		r.draw()
+		fmt.Fprintln(r.bar)
+	}
+	if r.json {
+		return
+	}
+	if len(r.refused) > 0 {
+		fmt.Fprintln(r.out, "Refused:")
+	}
+	for _, l := range r.refused {
+		fmt.Fprintf(r.out, "  line %-5d %-10s %s\n", l.Line, l.Reference, l.Error)
+	}
+	fmt.Fprintf(r.out, "%d orders accepted, %d lines refused.\n", r.accepted, len(r.refused))
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"millrace/gateway"
+	"millrace/orders"
+	"millrace/processor"
+	"millrace/streams"
+)
+
+type gatewayCmd struct {
+	listenFlags
+	queueFlags
+	brokerFlags
+	syncFlag
+}
+
+// Run serves the API until ctx ends.
+func (c *gatewayCmd) Run(ctx context.Context, io stdio) error {
+	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	store, err := openStore(ctx, "millrace-gateway", c.queueFlags, c.brokerFlags, c.Sync, log)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	g, err := gateway.New(store, c.gateway(log))
+	if err != nil {
+		return err
+	}
+	log.Info("ready", "api", g.Addr().String(), "nats", c.NATS)
+	return g.Run(ctx)
+}
+
+type processorCmd struct {
+	queueFlags
+	workerFlags
+	brokerFlags
+	syncFlag
+}
+
+// Run carries out tasks until ctx ends.
+func (c *processorCmd) Run(ctx context.Context, io stdio) error {
+	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	store, err := openStore(ctx, "millrace-processor", c.queueFlags, c.brokerFlags, c.Sync, log)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	cfg, err := c.processor(c.queueFlags, log)
+	if err != nil {
+		return err
+	}
+	p := processor.New(store, cfg)
+	orders.New(store).Register(p)
+	log.Info("ready", "nats", c.NATS, "concurrency", c.Concurrency)
+	return p.Run(ctx)
+}
+
+func openStore(ctx context.Context, name string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {
+	cfg, err := q.store(name, sync, log)
+	if err != nil {
+		return nil, err
+	}
+	cfg.URL = b.NATS
+	return streams.Open(ctx, cfg)
+}

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// together runs services until ctx ends or one of them returns; then it stops the
+// others, and returns what went wrong.
+func together(ctx context.Context, services ...func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(services))
+	var running sync.WaitGroup
+	for i, run := range services {
+		running.Go(func() {
+			defer stop()
+			errs[i] = run(ctx)
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// register adds an operation. The handler may return any error: see rules.go
+// for what becomes of it.
+func register[I, O any](a *api, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+	where := op.Method + " " + op.Path
+	huma.Register(&operation{API: a.huma}, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, a.answer.problem(where, err)
+		}
+		return out, nil
+	})
+}
+
+// operation is the API as huma sees it for one operation. For each body huma
+// asks Unmarshal twice: for a tree, which it validates, and for the Go value.
+// Since the operation knows the schema, the tree has no more than that needs;
+// and since the first time checks the text, the second need not.
+type operation struct {
+	huma.API
+	body    jsonView
+	checked bool // the tree is asked for
+}
+
+// Config is where huma looks for its settings, by asking for this method.
+func (o *operation) Config() huma.Config {
+	return o.API.(interface{ Config() huma.Config }).Config()
+}
+
+// Adapter is o itself, so that it sees the operation when it is complete.
+func (o *operation) Adapter() huma.Adapter { return o }
+
+// Handle implements [huma.Adapter].
+func (o *operation) Handle(op *huma.Operation, serve func(huma.Context)) {
+	if op.RequestBody != nil && op.RequestBody.Content[mediaJSON] != nil {
+		o.body = viewOf(op.RequestBody.Content[mediaJSON].Schema, o.OpenAPI().Components.Schemas)
+		o.checked = !op.SkipValidateBody
+	}
+	o.API.Adapter().Handle(op, serve)
+}
+
+// ServeHTTP implements [huma.Adapter].
+func (o *operation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.API.Adapter().ServeHTTP(w, r)
+}
+
+// Unmarshal implements [huma.API]. The adapter has let JSON only come here.
+func (o *operation) Unmarshal(_ string, data []byte, v any) error {
+	if !o.checked {
+		return decodeJSON(data, v)
+	}
+	tree, ok := v.(*any)
+	if !ok {
+		return decodeChecked(data, v)
+	}
+	var err error
+	*tree, err = readJSON(string(data), o.body)
+	return err
+}

@@ -1,0 +1,143 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"millrace"
+	"millrace/streams"
+)
+
+// acceptedTask is the answer to a submission.
+type acceptedTask struct {
+	ID    string         `json:"id"`
+	Kind  string         `json:"kind"`
+	Queue string         `json:"queue"`
+	State millrace.State `json:"state" example:"pending"`
+}
+
+type acceptedTaskOutput struct {
+	Location string `header:"Location"`
+	Replayed string `header:"Idempotent-Replayed" doc:"\"true\" if the Idempotency-Key was used before, and this is the first answer again."`
+	Body     acceptedTask
+}
+
+func (g *Gateway) submitTask(ctx context.Context, in *submitTaskInput) (*acceptedTaskOutput, error) {
+	options, violations := in.Body.options()
+	if len(violations) > 0 {
+		return nil, fmt.Errorf("%w: %w", millrace.ErrInvalid, errors.Join(violations...))
+	}
+	task := millrace.RawTask{
+		Kind: in.Body.Kind, Queue: in.Body.Queue, Args: in.Body.Args, Options: options, SubmittedAt: time.Now().UTC(),
+	}
+	if task.Queue == "" {
+		task.Queue = g.store.Route(task.Kind)
+	}
+	answer, replayed, err := once(ctx, g.claims, "task", in.Key, in.RawBody, func(ctx context.Context, id string, again bool) (acceptedTask, error) {
+		task.ID = id
+		err := g.store.Submit(ctx, task)
+		if again && errors.Is(err, millrace.ErrConflict) {
+			err = nil // the id is this claim's, so what took it was this request
+		}
+		return acceptedTask{ID: task.ID, Kind: task.Kind, Queue: task.Queue, State: millrace.Pending}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &acceptedTaskOutput{Location: "/v1/tasks/" + answer.ID, Replayed: replayedHeader(replayed), Body: answer}, nil
+}
+
+func replayedHeader(replayed bool) string {
+	if replayed {
+		return "true"
+	}
+	return ""
+}
+
+type getTaskInput struct {
+	ID          string `path:"id" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$"`
+	Wait        string `query:"wait" doc:"How long to wait for the task to finish." example:"30s"`
+	IfNoneMatch string `header:"If-None-Match"`
+}
+
+type getTaskOutput struct {
+	Status int
+	ETag   string `header:"ETag"`
+	Body   *taskView
+}
+
+// taskView is a task as the API shows it.
+type taskView struct {
+	ID          string          `json:"id"`
+	Kind        string          `json:"kind"`
+	Queue       string          `json:"queue"`
+	State       millrace.State  `json:"state" enum:"pending,scheduled,running,retrying,succeeded,failed,cancelled"`
+	Attempts    []attemptView   `json:"attempts" doc:"The runs that count, oldest first."`
+	Result      json.RawMessage `json:"result,omitempty" doc:"What the handler returned."`
+	Error       string          `json:"error,omitempty" doc:"Why the last attempt failed, or the task did."`
+	Lost        int             `json:"lost,omitempty" doc:"Deliveries that died with their worker."`
+	Tags        []string        `json:"tags,omitempty"`
+	SubmittedAt time.Time       `json:"submitted_at"`
+	NextAt      *time.Time      `json:"next_at,omitempty" doc:"When it is due again."`
+	FinishedAt  *time.Time      `json:"finished_at,omitempty"`
+	ExpiresAt   *time.Time      `json:"expires_at,omitempty" doc:"When this record goes."`
+}
+
+type attemptView struct {
+	Number    int       `json:"number"`
+	StartedAt time.Time `json:"started_at"`
+	EndedAt   time.Time `json:"ended_at"`
+	Worker    string    `json:"worker"`
+	Error     string    `json:"error,omitempty"`
+	Stack     string    `json:"stack,omitempty"`
+}
+
+func (g *Gateway) getTask(ctx context.Context, in *getTaskInput) (*getTaskOutput, error) {
+	found, err := g.findTask(ctx, in.ID, in.Wait)
+	if err != nil {
+		return nil, err
+	}
+	out := &getTaskOutput{Status: http.StatusOK, ETag: etag(found.Version)}
+	if matchesETag(in.IfNoneMatch, out.ETag) {
+		out.Status = http.StatusNotModified
+		return out, nil
+	}
+	out.Body = viewTask(found.Record)
+	return out, nil
+}
+
+func (g *Gateway) findTask(ctx context.Context, id, wait string) (streams.Found, error) {
+	if wait == "" {
+		return g.store.Lookup(ctx, id)
+	}
+	d, err := time.ParseDuration(wait)
+	if err != nil || d < 0 || d > g.cfg.MaxWait {
+		return streams.Found{}, fmt.Errorf("%w: wait must be a duration of 0s to %s, as in \"30s\"", millrace.ErrInvalid, g.cfg.MaxWait)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return g.store.Wait(ctx, id)
+}
+
+func viewTask(r millrace.Record) *taskView {
+	v := &taskView{
+		ID: r.ID, Kind: r.Kind, Queue: r.Queue, State: r.State, Attempts: make([]attemptView, len(r.Attempts)),
+		Result: r.Result, Error: r.Error, Lost: r.Lost, Tags: r.Tags, SubmittedAt: r.SubmittedAt,
+		NextAt: present(r.NextAt), FinishedAt: present(r.FinishedAt), ExpiresAt: present(r.ExpiresAt),
+	}
+	for i, a := range r.Attempts {
+		v.Attempts[i] = attemptView(a)
+	}
+	return v
+}
+
+func present(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

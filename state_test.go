@@ -1,0 +1,71 @@
+package millrace_test
+
+import (
+	"testing"
+
+	"millrace"
+)
+
+var states = []millrace.State{
+	millrace.Pending, millrace.Scheduled, millrace.Running, millrace.Retrying,
+	millrace.Succeeded, millrace.Failed, millrace.Cancelled,
+}
+
+func TestFinalStates(t *testing.T) {
+	final := map[millrace.State]bool{millrace.Succeeded: true, millrace.Failed: true, millrace.Cancelled: true}
+	for _, s := range append(states, "", "unheard of") {
+		if s.Final() != final[s] {
+			t.Errorf("%q: final is %v", s, s.Final())
+		}
+	}
+}
+
+func TestTransitions(t *testing.T) {
+	for _, from := range states {
+		for _, to := range states {
+			switch can := from.CanBecome(to); {
+			case from.Final() && can != (from == millrace.Failed && to == millrace.Pending):
+				t.Errorf("%s is final, but can it become %s? %v", from, to, can)
+			case from == to && can:
+				t.Errorf("%s becomes itself", from)
+			}
+		}
+		if !from.Final() && !from.CanBecome(millrace.Cancelled) {
+			t.Errorf("%s cannot be cancelled", from)
+		}
+	}
+	for _, path := range [][]millrace.State{
+		{millrace.Pending, millrace.Running, millrace.Succeeded},
+		{millrace.Scheduled, millrace.Pending, millrace.Running, millrace.Retrying, millrace.Running, millrace.Failed},
+		{millrace.Running, millrace.Scheduled, millrace.Running, millrace.Pending},
+		{millrace.Pending, millrace.Failed, millrace.Pending},
+	} {
+		for i := range path[1:] {
+			if !path[i].CanBecome(path[i+1]) {
+				t.Errorf("%s cannot become %s", path[i], path[i+1])
+			}
+		}
+	}
+	if millrace.State("unheard of").CanBecome(millrace.Pending) {
+		t.Error("a state that does not exist has a future")
+	}
+}
+
+// A task that ended has a way there from each state, and no state is an island.
+func TestEveryStateIsReached(t *testing.T) {
+	reached := map[millrace.State]bool{millrace.Pending: true, millrace.Scheduled: true}
+	for range states {
+		for _, from := range states {
+			for _, to := range states {
+				if reached[from] && from.CanBecome(to) {
+					reached[to] = true
+				}
+			}
+		}
+	}
+	for _, s := range states {
+		if !reached[s] {
+			t.Errorf("no task ever is %s", s)
+		}
+	}
+}
