@@ -95,9 +95,7 @@ func (b *bench) measure(ctx context.Context, r *report, round int, m measurement
 	if m.command && c.sync == "" {
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	found, err := m.run(limited, b, c)
+	found, err := b.undisturbed(ctx, m, c)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

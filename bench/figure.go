@@ -26,9 +26,9 @@ var (
 	memory  = figure{name: "memory_mib", show: func(v float64) string { return fmt.Sprintf("%.0f MiB", v) }}
 	seconds = figure{name: "seconds", show: func(v float64) string { return fmt.Sprintf("%.3f s", v) }}
 
-	serverCores = figure{name: "server_cores", show: cores}
-	loadCores   = figure{name: "load_cores", show: cores}
-	otherCores  = figure{name: "other_cores", show: cores}
+	serverCores = figure{name: "server_cores"}
+	loadCores   = figure{name: "load_cores"}
+	otherCores  = figure{name: "other_cores"}
 )
 
 func milliseconds(v float64) string { return fmt.Sprintf("%.3g ms", v) }
@@ -68,6 +68,9 @@ type spread struct {
 }
 
 func spreadOf(values []float64) spread {
+	if len(values) == 0 {
+		return spread{}
+	}
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	return spread{Median: (sorted[(n-1)/2] + sorted[n/2]) / 2, Min: sorted[0], Max: sorted[n-1], Values: values}

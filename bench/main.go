@@ -45,6 +45,7 @@ type options struct {
 	profile    string
 	profileDir string
 	dir        string
+	alone      time.Duration
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -59,6 +60,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.profile, "profile", "", "measurement to take profiles of, in the first round: CPU, and the heap at its end")
 	f.StringVar(&o.profileDir, "profile-dir", ".", "where the profiles go, as MEASUREMENT-CONFIGURATION.prof and .prof.heap")
 	f.StringVar(&o.dir, "dir", "", "directory on the disk to measure (default: the system's for temporary files)")
+	f.DurationVar(&o.alone, "alone", 0, "how long each run may wait, and be repeated, until it has the machine to itself")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

@@ -24,8 +24,11 @@ func (r *report) writeMarkdown(w io.Writer) error {
 	}
 	t.WriteString("\n")
 	r.bars(&t)
-	t.WriteString("\nCores in use, medians: by the system, by the load generator, by everything else on the machine.\n\n")
+	fmt.Fprintf(&t, "\nCores in use, of %d: by the system + the load generator + everything else, and the system's CPU time per task; medians.\n\n", r.Machine.Cores)
 	r.cores(&t)
+	if busiest := r.busiest(); busiest > alone {
+		fmt.Fprintf(&t, "\n**Not alone**: something else took up to %s cores, so the figures are worse than they would be.\n", cores(busiest))
+	}
 	r.errors(&t)
 	_, err := io.WriteString(w, t.String())
 	return err
@@ -125,16 +128,29 @@ func (r *report) cores(t *strings.Builder) {
 		}
 		cells := []string{row.title}
 		for _, c := range r.configs {
-			var parts []string
-			if cell := r.result(row.name, c.name); cell != nil && len(cell.Invalid) == 0 {
-				for _, f := range []figure{serverCores, loadCores, otherCores} {
-					parts = append(parts, f.show(cell.Figures[f.name].Median))
-				}
-			}
-			cells = append(cells, strings.Join(parts, " + "))
+			cells = append(cells, r.result(row.name, c.name).cores())
 		}
 		line(t, cells...)
 	}
+}
+
+func (c *result) cores() string {
+	if c == nil || len(c.Invalid) > 0 {
+		return "–"
+	}
+	server, load, other := c.Figures[serverCores.name].Median, c.Figures[loadCores.name].Median, c.Figures[otherCores.name].Median
+	return fmt.Sprintf("%s + %s + %s, %.0f µs", cores(server), cores(load), cores(other), server/c.Figures[rate.name].Median*1e6)
+}
+
+// busiest is the most that others took, by the medians.
+func (r *report) busiest() float64 {
+	most := 0.0
+	for _, c := range r.Results {
+		if s, ok := c.Figures[otherCores.name]; ok {
+			most = max(most, s.Median)
+		}
+	}
+	return most
 }
 
 func (r *report) errors(t *strings.Builder) {

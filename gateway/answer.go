@@ -70,7 +70,7 @@ func (a answerer) fromHuma(where string, e *huma.ErrorModel) *problem {
 		p.Type, p.Title = problemType("invalid"), "Not valid"
 		p.Errors = e.Errors
 		return p
-	case e.Status == http.StatusBadRequest && len(e.Errors) > 0:
+	case e.Status == http.StatusBadRequest && e.Detail == "validation failed":
 		p := newProblem(e.Status, "The body is not JSON as it must be. See errors.")
 		p.Errors = e.Errors
 		return p
@@ -82,9 +82,9 @@ func (a answerer) fromHuma(where string, e *huma.ErrorModel) *problem {
 }
 
 // complete adds where the problem came up, unless it has an id of its own, and
-// tidies its violations.
+// tidies its violations. The path is "/" where fasthttp could not read one.
 func (p *problem) complete(path string) {
-	if p.Instance == "" && len(path) <= maxMessage {
+	if p.Instance == "" && path != "/" && len(path) <= maxMessage {
 		p.Instance = path
 	}
 	p.Errors = tidyViolations(p.Errors)

@@ -3,7 +3,9 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"reflect"
 	"runtime/debug"
@@ -32,7 +34,7 @@ type appConfig struct {
 const maxHead = 8 << 10
 
 // newApp returns a Fiber app without routes that answers every error with a
-// problem and survives panics. There is no write timeout: it would cut streams.
+// problem and survives panics. Let it listen on a [lingeringListener]. There is no write timeout: it would cut streams.
 // A body is in memory before its handler runs, so BodyLimit times the
 // connections is what bodies can take.
 func newApp(cfg appConfig) *fiber.App {
@@ -56,6 +58,7 @@ func newApp(cfg appConfig) *fiber.App {
 	server := app.Server()
 	server.Handler = guard(server.Handler, answer)
 	server.ExpectHandler = expect(server)
+	server.ErrorHandler = refuse(server.ErrorHandler)
 	return app
 }
 
@@ -94,8 +97,20 @@ func expect(server *fasthttp.Server) func(*fasthttp.RequestCtx) int {
 		if ctx.Request.Header.ContentLength() <= server.MaxRequestBodySize {
 			return http.StatusContinue
 		}
+		leaveUnread(ctx.Conn())
 		serverProblem(http.StatusRequestEntityTooLarge, nil).write(ctx)
 		return http.StatusRequestEntityTooLarge
+	}
+}
+
+// refuse is around Fiber's handler for requests that could not be read to the
+// end. Of one that was too slow nothing more is awaited.
+func refuse(next func(*fasthttp.RequestCtx, error)) func(*fasthttp.RequestCtx, error) {
+	return func(ctx *fasthttp.RequestCtx, err error) {
+		if slow, ok := errors.AsType[net.Error](err); !ok || !slow.Timeout() {
+			leaveUnread(ctx.Conn())
+		}
+		next(ctx, err)
 	}
 }
 
@@ -126,7 +141,7 @@ func newAPI(app *fiber.App, cfg apiConfig) *api {
 			Info:       &huma.Info{Title: "Millrace", Version: cfg.Version},
 			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
 		},
-		Formats:                      map[string]huma.Format{mediaJSON: jsonFormat()},
+		Formats:                      map[string]huma.Format{mediaJSON: jsonFormat(), mediaProblem: jsonFormat()},
 		DefaultFormat:                mediaJSON,
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{answer.transform},

@@ -35,7 +35,7 @@ func decodeJSON(data []byte, v any) error {
 func decodeChecked(data []byte, v any) error {
 	err := json.Unmarshal(data, v)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("%s: cannot hold the %s", wrong.Field, clip(wrong.Value, maxValue))
+		return fmt.Errorf("body.%s: cannot hold the %s", wrong.Field, clip(wrong.Value, maxValue))
 	}
 	return err
 }

@@ -83,7 +83,9 @@ func (c *jsonScanner) escape() *jsonError {
 	}
 	size := len(`\uXXXX`)
 	if utf16.IsSurrogate(r) {
-		if low, _ := hexRune(strings.TrimPrefix(rest[5:], `\`)); utf16.DecodeRune(r, low) == utf8.RuneError {
+		second, found := strings.CutPrefix(rest[5:], `\`)
+		low, _ := hexRune(second)
+		if !found || utf16.DecodeRune(r, low) == utf8.RuneError {
 			return c.errorf("half of a surrogate pair in a string")
 		}
 		size *= 2

@@ -1,6 +1,10 @@
 package gateway
 
-import "github.com/danielgtaylor/huma/v2"
+import (
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
 
 // jsonView is the part of a JSON value that its reader wants to see: what a
 // schema speaks about, or all, or, as the zero value, nothing.
@@ -13,16 +17,16 @@ type jsonView struct {
 // unseen stands in a tree for what its view does not show.
 type unseen struct{}
 
-// viewOf returns what huma.Validate looks at, given s. A schema of alternatives
-// may look anywhere.
+// viewOf returns what huma.Validate looks at, given s. Where it compares values
+// or has alternatives it may look anywhere.
 func viewOf(s *huma.Schema, schemas huma.Registry) jsonView {
 	for s.Ref != "" {
 		s = schemas.SchemaFromRef(s.Ref)
 	}
 	switch {
-	case s.OneOf != nil, s.AnyOf != nil, s.AllOf != nil, s.Not != nil:
+	case s.OneOf != nil, s.AnyOf != nil, s.AllOf != nil, s.Not != nil, s.Enum != nil, s.Const != nil, s.UniqueItems:
 		return jsonView{all: true}
-	case s.Type == "" && len(s.Enum) == 0 && s.Const == nil:
+	case s.Type == "":
 		return jsonView{}
 	default:
 		return jsonView{schema: s, schemas: schemas}
@@ -55,3 +59,20 @@ func (v jsonView) item() jsonView {
 	}
 	return viewOf(v.schema.Items, v.schemas)
 }
+
+// treeKey is key as a tree has it: without the characters by which huma finds
+// its way back from a member, since a key that has one would spoil the location
+// of every violation behind it. No property of ours does.
+func treeKey(key string) string {
+	if !strings.ContainsAny(key, ".["+keyEscape) {
+		return key
+	}
+	return strings.NewReplacer(keyEscape, keyEscape+"0", ".", keyEscape+"1", "[", keyEscape+"2").Replace(key)
+}
+
+// shownLocation undoes treeKey in a location.
+func shownLocation(location string) string {
+	return strings.NewReplacer(keyEscape+"0", keyEscape, keyEscape+"1", ".", keyEscape+"2", "[").Replace(location)
+}
+
+const keyEscape = "\uE000" // for private use: whoever has it in a key loses nothing

@@ -41,6 +41,8 @@ func (o *operation) Adapter() huma.Adapter { return o }
 // Handle implements [huma.Adapter].
 func (o *operation) Handle(op *huma.Operation, serve func(huma.Context)) {
 	if op.RequestBody != nil && op.RequestBody.Content[mediaJSON] != nil {
+		// An input that has RawBody besides Body is not said to take bytes as well.
+		delete(op.RequestBody.Content, "application/octet-stream")
 		o.body = viewOf(op.RequestBody.Content[mediaJSON].Schema, o.OpenAPI().Components.Schemas)
 		o.checked = !op.SkipValidateBody
 	}

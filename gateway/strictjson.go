@@ -118,7 +118,7 @@ func (r *jsonReader) object(view jsonView) (any, *jsonError) {
 			return nil, err.within("." + clip(key, maxValue))
 		}
 		if members != nil {
-			members[key] = value
+			members[treeKey(key)] = value
 		}
 		if more, err = r.next('}'); err != nil {
 			return nil, err

@@ -43,21 +43,32 @@ func tidyViolations(found []*huma.ErrorDetail) []*huma.ErrorDetail {
 }
 
 func tidyViolation(d *huma.ErrorDetail) *huma.ErrorDetail {
-	message, location, value := d.Message, d.Location, shownValue(d.Value)
-	// huma gives the whole body as the value where it could not be parsed, and
-	// only the text of our error. Looking again finds the place.
-	if body, ok := d.Value.(string); ok && location == "body" {
+	v := *d
+	if v.Location == "body" {
+		v = bodyViolation(v)
+	}
+	v.Value = shownValue(v.Value)
+	if isSecret(v.Location) {
+		v.Value = nil
+	}
+	v.Message, v.Location = clip(v.Message, maxMessage), clip(shownLocation(v.Location), maxLocation)
+	return &v
+}
+
+// bodyViolation finds the place of an error of decodeJSON, of which huma gives
+// only the text, with the whole body as the value.
+func bodyViolation(v huma.ErrorDetail) huma.ErrorDetail {
+	if body, ok := v.Value.(string); ok {
 		_, err := readJSON(body, jsonView{})
-		if bad, ok := errors.AsType[*jsonError](err); ok && bad.Error() == message {
-			message, location, value = fmt.Sprintf("%s, at byte %d", bad.message, bad.offset), bad.location(), nil
+		if bad, ok := errors.AsType[*jsonError](err); ok && bad.Error() == v.Message {
+			v.Message, v.Location = fmt.Sprintf("%s, at byte %d", bad.message, bad.offset), bad.location()
 		}
 	}
-	if isSecret(location) {
-		value = nil
+	if field, message, found := strings.Cut(v.Message, ": "); found && strings.HasPrefix(field, "body.") {
+		v.Message, v.Location = message, field
 	}
-	return &huma.ErrorDetail{
-		Message: clip(message, maxMessage), Location: clip(location, maxLocation), Value: value,
-	}
+	v.Value = nil
+	return v
 }
 
 // shownValue is v if it is small and simple, else nil. Only the front of a long

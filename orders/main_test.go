@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 // shop is a store on a real server, and the orders in it.
 type shop struct {
 	*orders.Orders
-	store *streams.Store
+	store  *streams.Store
+	server *embedded.Server
 }
 
 func openShop(t testing.TB) shop {
@@ -59,7 +60,7 @@ func startShop(ctx context.Context, dir string) (s shop, shut func(), err error)
 		server.Shutdown()
 		return shop{}, nil, err
 	}
-	return shop{orders.New(store), store}, func() { store.Close(); server.Shutdown() }, nil
+	return shop{orders.New(store), store, server}, func() { store.Close(); server.Shutdown() }, nil
 }
 
 // work runs a worker until the test is over, or stop is called.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace"
 	"millrace/orders"
@@ -69,17 +71,39 @@ func TestPlacingAgainIsPlacingOnce(t *testing.T) {
 	s := openShop(t)
 	id := strings.Repeat("x", orders.MaxOrderIDLen)
 	p := mugs(id)
-	other := mugs(id)
-	other.Items[0].Quantity++
+	var others []orders.Placement
+	for _, change := range []func(*orders.Placement){
+		func(p *orders.Placement) { p.Reference = "536366" },
+		func(p *orders.Placement) { p.CustomerID = "" },
+		func(p *orders.Placement) { p.Country = "France" },
+		func(p *orders.Placement) { p.Currency = "EUR" },
+		func(p *orders.Placement) { p.Date = "2/12/2010" },
+		func(p *orders.Placement) { p.Items = p.Items[:1] },
+		func(p *orders.Placement) { p.Items[0], p.Items[1] = p.Items[1], p.Items[0] },
+		func(p *orders.Placement) { p.Items[0].SKU = "22633" },
+		func(p *orders.Placement) { p.Items[0].Description = "" },
+		func(p *orders.Placement) { p.Items[0].Quantity++ },
+		func(p *orders.Placement) { p.Items[0].UnitPriceMinor++ },
+	} {
+		other := mugs(id)
+		change(&other)
+		others = append(others, other)
+	}
+	refuseOthers := func() {
+		t.Helper()
+		for _, other := range others {
+			if _, err := s.Place(t.Context(), other); !errors.Is(err, millrace.ErrConflict) || !strings.Contains(err.Error(), "not the same") {
+				t.Errorf("another order of that id: %v", err)
+			}
+		}
+	}
 
 	// Before a worker comes to it, as after a client lost the answer.
 	first := s.place(t, p)
 	if again := s.place(t, p); again != first {
 		t.Errorf("%+v, then %+v", first, again)
 	}
-	if _, err := s.Place(t.Context(), other); !errors.Is(err, millrace.ErrConflict) || !strings.Contains(err.Error(), "not the same") {
-		t.Errorf("another order of that id: %v", err)
-	}
+	refuseOthers()
 
 	stop := s.work(t)
 	s.outcome(t, first.TaskID)
@@ -89,11 +113,51 @@ func TestPlacingAgainIsPlacingOnce(t *testing.T) {
 	if again := s.place(t, p); again != want {
 		t.Errorf("%+v", again)
 	}
+	refuseOthers()
+	if _, now := s.get(t, id); now != version {
+		t.Errorf("the order was written again: %s, then %s", version, now)
+	}
+}
+
+// The log forgets a task, and its record expires, long before the order goes.
+func TestPlacingAgainWhenTheTaskIsForgotten(t *testing.T) {
+	s := openShop(t)
+	stop := s.work(t)
+	first := s.place(t, mugs("old"))
+	s.outcome(t, first.TaskID)
+	stop()
+	nc, err := nats.Connect("", nats.InProcessServer(s.server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"TASKS_default", "KV_results"} {
+		stream, err := js.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := orders.Receipt{OrderID: "old", TaskID: first.TaskID, Status: orders.AwaitingPayment}
+	if again := s.place(t, mugs("old")); again != want {
+		t.Errorf("%+v", again)
+	}
+	other := mugs("old")
+	other.Currency = "EUR"
 	if _, err := s.Place(t.Context(), other); !errors.Is(err, millrace.ErrConflict) {
 		t.Errorf("another order of that id: %v", err)
 	}
-	if _, now := s.get(t, id); now != version {
-		t.Errorf("the order was written again: %s, then %s", version, now)
+	if last, err := s.store.LastSequence(t.Context(), millrace.DefaultQueue); err != nil || last != 1 {
+		t.Errorf("%d tasks were submitted: %v", last, err)
+	}
+	if order, _ := s.get(t, "old"); order.State != orders.AwaitingPayment {
+		t.Errorf("%+v", order)
 	}
 }
 
@@ -195,6 +259,22 @@ func TestGetKnowsWhatWasNeverPlaced(t *testing.T) {
 	} {
 		if o, _, err := s.Get(t.Context(), id); !errors.Is(err, want) {
 			t.Errorf("%q: %+v, %v", id, o, err)
+		}
+	}
+}
+
+// A hand-made task that has an order's task id, but is about another order or
+// none, is not that order.
+func TestTaskOfAnotherOrder(t *testing.T) {
+	s := openShop(t)
+	s.submit(t, "", "a-placed", mugs("elsewhere"))
+	s.submit(t, "", "b-placed", "no placement")
+	for _, id := range []string{"a", "b"} {
+		if o, _, err := s.Get(t.Context(), id); !errors.Is(err, millrace.ErrNotFound) {
+			t.Errorf("%+v, %v", o, err)
+		}
+		if r, err := s.Place(t.Context(), mugs(id)); err == nil {
+			t.Errorf("%+v", r)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -140,24 +139,4 @@ func TestHandMadeTasks(t *testing.T) {
 	if order, _ := s.get(t, "taken"); order.Reference != "536365" {
 		t.Errorf("%+v", order)
 	}
-}
-
-// The retention of an order is not that of its task's record, and an order of
-// many is found among them.
-func TestManyOrders(t *testing.T) {
-	s := openShop(t)
-	s.work(t)
-	var placing sync.WaitGroup
-	for i := range 200 {
-		placing.Go(func() {
-			p := mugs(millrace.NewID())
-			p.Items[0].Quantity = int64(i + 1)
-			r := s.place(t, p)
-			out := s.outcome(t, r.TaskID)
-			if want := int64(i+1)*250 + 399; out.TotalMinor != want || out.OrderID != p.OrderID {
-				t.Errorf("%+v, not %d", out, want)
-			}
-		})
-	}
-	placing.Wait()
 }

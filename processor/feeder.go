@@ -90,11 +90,7 @@ func (f *feeder) recover(ctx context.Context, failures int, err error) {
 func (f *feeder) offer(deliveries []*streams.Delivery) {
 	jobs := make([]*job, 0, len(deliveries))
 	for _, d := range deliveries {
-		if d.Record != nil && d.Record.State.Final() {
-			// Done before; only its acknowledgement was lost.
-			if err := d.Ack(); err != nil {
-				f.log.Warn("cannot acknowledge a finished task", "task", d.Task.ID, "error", err)
-			}
+		if f.settled(d) {
 			continue
 		}
 		early := d.Sequence <= f.old && f.early > 0
@@ -109,4 +105,27 @@ func (f *feeder) offer(deliveries []*streams.Delivery) {
 	for _, j := range f.p.dispatcher.offer(f.lane, jobs) {
 		f.p.handBack(j)
 	}
+}
+
+// settled deals with a delivery that is not to run: of a task that is done, which
+// comes again when its acknowledgement was lost, and of one that is not due yet,
+// which does when the server forgot how long to hold it back.
+func (f *feeder) settled(d *streams.Delivery) bool {
+	if d.Record == nil {
+		return false
+	}
+	var err error
+	wait := time.Until(d.Record.NextAt)
+	switch {
+	case d.Record.State.Final():
+		err = d.Ack()
+	case wait > 0:
+		err = d.Release(wait)
+	default:
+		return false
+	}
+	if err != nil {
+		f.log.Warn("cannot settle a task; it comes again when its lease is over", "task", d.Task.ID, "error", err)
+	}
+	return true
 }

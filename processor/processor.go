@@ -34,7 +34,8 @@ type Config struct {
 	// MaxLost is how many deliveries of a task may die with their worker before
 	// the task fails as "worker lost". Zero means 5.
 	MaxLost int
-	// MaxResult is how many bytes of JSON a handler may return. Zero means 64 KiB.
+	// MaxResult is how many bytes of JSON a handler may return. Zero means 64 KiB;
+	// at most 512 KiB.
 	MaxResult int
 	// Worker names this process in records. Empty means host and pid.
 	Worker string
@@ -89,6 +90,9 @@ func (c Config) validate(store *streams.Store) error {
 		if n.value < 1 {
 			errs = append(errs, fmt.Errorf("%s must be at least 1, not %d", n.what, n.value))
 		}
+	}
+	if c.MaxResult > 512<<10 {
+		errs = append(errs, fmt.Errorf("a result takes at most 512 KiB, not %d bytes", c.MaxResult))
 	}
 	if c.Grace < 0 {
 		errs = append(errs, fmt.Errorf("the grace must not be negative, but is %s", c.Grace))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -139,6 +140,9 @@ func (p *Processor) conclude(j *job, run millrace.Attempt, o outcome, result jso
 		case errors.Is(err, millrace.ErrConflict):
 			p.yield(j)
 			return
+		case errors.Is(err, millrace.ErrInvalid):
+			// Too large, for all that is cut off: write what matters.
+			r = slim(r)
 		}
 		p.log.Warn("cannot write an outcome yet", "task", j.Task.ID, "state", o.state, "error", err)
 		if p.leases.lost(j) {
@@ -186,7 +190,10 @@ func conclusion(r millrace.Record, lost int, run millrace.Attempt, o outcome, re
 	if o.counts {
 		run.EndedAt = now
 		run.Error, run.Stack = r.Error, truncate(o.stack, maxStack)
-		r.Attempts = append(r.Attempts[:len(r.Attempts):len(r.Attempts)], run)
+		r.Attempts = append(slices.Clone(r.Attempts), run)
+		if n := len(r.Attempts) - maxStacks; n > 0 {
+			r.Attempts[n-1].Stack = ""
+		}
 	}
 	switch o.state {
 	case millrace.Succeeded:
@@ -200,10 +207,12 @@ func conclusion(r millrace.Record, lost int, run millrace.Attempt, o outcome, re
 	return r
 }
 
-// How much of an error and of a stack a record keeps, in bytes.
+// How much of an error and of a stack a record keeps, in bytes, and how many of
+// the last stacks: a record has to fit in a message.
 const (
-	maxError = 2 << 10
-	maxStack = 8 << 10
+	maxError  = 2 << 10
+	maxStack  = 8 << 10
+	maxStacks = 10
 )
 
 func truncate(s string, limit int) string {
@@ -214,6 +223,16 @@ func truncate(s string, limit int) string {
 		limit--
 	}
 	return s[:limit] + "…"
+}
+
+// slim is r without what can be large.
+func slim(r millrace.Record) millrace.Record {
+	r.Attempts = slices.Clone(r.Attempts)
+	for i := range r.Attempts {
+		r.Attempts[i].Error, r.Attempts[i].Stack = "", ""
+	}
+	r.Error, r.Tags = truncate(r.Error, 100), nil
+	return r
 }
 
 // recordOf is the task's record as it stands, a new one if it has none.

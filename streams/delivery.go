@@ -47,10 +47,17 @@ func newDelivery(s *Store, queue string, m *nats.Msg) (*Delivery, error) {
 	}
 	d.Task, d.Malformed = parseTask(m.Subject, m.Data)
 	if d.Task.ID == "" {
-		// It still needs a record and a place among the dead, of its own.
-		d.Task.Queue, d.Task.Kind, d.Task.ID = queue, "malformed", fmt.Sprintf("malformed-%s-%d", queue, d.Sequence)
+		d.Task.Queue, d.Task.Kind = queue, "malformed"
+		d.misfiled(d.Malformed)
 	}
 	return d, nil
+}
+
+// misfiled gives what is no proper task an id of its own, so that it has a record
+// and a place among the dead all the same.
+func (d *Delivery) misfiled(why error) {
+	d.Malformed = why
+	d.Task.ID = fmt.Sprintf("malformed-%s-%d", d.Task.Queue, d.Sequence)
 }
 
 // parseTask reads a task as it lies in a log. The subject is what a task is filed

@@ -26,16 +26,26 @@ func (s *Store) attachRecords(ctx context.Context, deliveries []*Delivery) error
 		records[st.subject] = st
 	}
 	for i, d := range deliveries {
-		st, ok := records[subjects[i]]
-		if !ok {
-			continue
+		if st, ok := records[subjects[i]]; ok {
+			d.attach(st)
 		}
-		if d.Record, err = parseRecord(st); err != nil {
-			return err
-		}
-		d.revision = st.seq
 	}
 	return nil
+}
+
+// attach takes over what was written of the task. What cannot be read, or is of
+// another task that has the same id, ends this task where somebody sees it: among
+// the dead. Neither may stop the tasks beside it.
+func (d *Delivery) attach(st stored) {
+	r, err := parseRecord(st)
+	switch {
+	case err != nil:
+		d.Malformed, d.revision = err, st.seq
+	case r.Queue != d.Task.Queue || r.Kind != d.Task.Kind:
+		d.misfiled(fmt.Errorf("the id %s belongs to another task, of the kind %s in the queue %s", d.Task.ID, r.Kind, r.Queue))
+	default:
+		d.Record, d.revision = r, st.seq
+	}
 }
 
 func parseRecord(st stored) (*millrace.Record, error) {
@@ -78,7 +88,7 @@ func (s *Store) Finish(ctx context.Context, d *Delivery, r millrace.Record, ttl 
 }
 
 func (s *Store) putRecord(ctx context.Context, d *Delivery, r millrace.Record, ttl time.Duration) error {
-	data, err := json.Marshal(r)
+	data, err := encode(r)
 	if err != nil {
 		return fmt.Errorf("%w: record of %s: %w", millrace.ErrInvalid, r.ID, err)
 	}
@@ -100,6 +110,9 @@ type Dead struct {
 	Record millrace.Record  `json:"record"`
 	// Body is the message as it came, if it was no task.
 	Body []byte `json:"body,omitempty"`
+	// Truncated means that the args or the body did not fit: the queue's log has
+	// them, for as long as it remembers the task.
+	Truncated bool `json:"truncated,omitempty"`
 }
 
 // bury keeps a failed task among the dead. Doing it twice keeps it once.
@@ -109,9 +122,16 @@ func (s *Store) bury(ctx context.Context, d *Delivery, r millrace.Record) error 
 		dead.Body = d.body
 		dead.Task.Args = nil
 	}
-	data, err := json.Marshal(dead)
+	data, err := encode(dead)
 	if err != nil {
 		return fmt.Errorf("%w: dead task %s: %w", millrace.ErrInvalid, r.ID, err)
+	}
+	if int64(len(data)) > s.nc.MaxPayload()-maxHeaders {
+		// The log still has what does not fit beside the record.
+		dead.Task.Args, dead.Body, dead.Truncated = nil, nil, true
+		if data, err = encode(dead); err != nil {
+			return fmt.Errorf("%w: dead task %s: %w", millrace.ErrInvalid, r.ID, err)
+		}
 	}
 	if _, err := s.dead.store(ctx, newMessage(deadSubject(r.Queue, r.Kind, r.ID), data, anyRevision)); err != nil {
 		return fmt.Errorf("keep dead task %s: %w", r.ID, err)

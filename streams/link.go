@@ -36,6 +36,17 @@ func (l *link) current() context.Context {
 	return l.ctx
 }
 
+// bind returns a context that ends with ctx, and when the connection that is up
+// now is lost. Cancel it when done.
+func (l *link) bind(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(l.current(), func() { cancel(errLinkDown) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
 func (l *link) lost() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -58,7 +58,7 @@ func (s *Store) lookupRecord(ctx context.Context, id string) (Found, bool, error
 	if err != nil {
 		return Found{}, false, err
 	}
-	return Found{Record: *r, Version: fmt.Sprintf("r%d", found[0].seq)}, true, nil
+	return Found{Record: *r, Version: fmt.Sprintf("record%d", found[0].seq)}, true, nil
 }
 
 // lookupLog finds the task in one queue's log. acked means that its consumer is
@@ -69,6 +69,8 @@ func (s *Store) lookupLog(ctx context.Context, queue, id string) (f *Found, acke
 		return nil, false, err
 	}
 	task, malformed := parseTask(found[0].subject, found[0].data)
+	ctx, cancel := s.replies.link.bind(ctx)
+	defer cancel()
 	consumer, err := s.js.Consumer(ctx, taskStream(queue), consumerName)
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: consumer of queue %s: %w", millrace.ErrUnavailable, queue, err)
@@ -90,7 +92,7 @@ func (s *Store) lookupLog(ctx context.Context, queue, id string) (f *Found, acke
 			ID: id, Kind: task.Kind, Queue: queue, State: state, Tags: task.Tags,
 			SubmittedAt: submitted,
 		},
-		Version: fmt.Sprintf("%s%d", state[:1], found[0].seq),
+		Version: fmt.Sprintf("%s%d", state, found[0].seq),
 		Task:    &task,
 	}, false, nil
 }

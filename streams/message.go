@@ -1,6 +1,8 @@
 package streams
 
 import (
+	"bytes"
+	"encoding/json"
 	"strconv"
 	"time"
 
@@ -25,4 +27,16 @@ func newMessage(subject string, data []byte, revision uint64) *nats.Msg {
 func expireAfter(m *nats.Msg, d time.Duration) {
 	seconds := max(1, int64((d+time.Second-1)/time.Second))
 	m.Header.Set("Nats-TTL", strconv.FormatInt(seconds, 10)+"s")
+}
+
+// encode is v as JSON. Unlike json.Marshal it leaves "<", ">" and "&" as they are,
+// which is what people wrote, and a sixth of the size.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

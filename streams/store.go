@@ -129,7 +129,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	if !s.nc.IsConnected() {
 		return fmt.Errorf("%w: not connected", millrace.ErrUnavailable)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	ctx, cancel := s.replies.link.bind(ctx)
 	defer cancel()
 	if _, err := s.js.AccountInfo(ctx); err != nil {
 		return fmt.Errorf("%w: %w", millrace.ErrUnavailable, err)
@@ -139,6 +139,8 @@ func (s *Store) Ready(ctx context.Context) error {
 
 // LastSequence is the place of the newest task in the queue's log.
 func (s *Store) LastSequence(ctx context.Context, queue string) (uint64, error) {
+	ctx, cancel := s.replies.link.bind(ctx)
+	defer cancel()
 	stream, err := s.js.Stream(ctx, taskStream(queue))
 	if err != nil {
 		return 0, fmt.Errorf("%w: log of queue %s: %w", millrace.ErrUnavailable, queue, err)

@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -16,7 +15,8 @@ import (
 //
 // An empty Queue is filled in from the routes. The id is taken once: a second
 // task of that id, kind and queue gets [millrace.ErrConflict], so to submit
-// again after an error is safe. Errors wrap [millrace.ErrInvalid],
+// again after an error is safe. Ids must differ between kinds and queues too:
+// which task of an id comes first has it, and any other ends among the dead. Errors wrap [millrace.ErrInvalid],
 // [millrace.ErrConflict], [millrace.ErrQueueFull] (nothing was stored) or
 // [millrace.ErrUnavailable] (nothing was stored, or no answer came).
 func (s *Store) Submit(ctx context.Context, task millrace.RawTask) error {
@@ -68,7 +68,7 @@ func (s *Store) taskMessage(t millrace.RawTask) (*nats.Msg, error) {
 			return nil, err
 		}
 	}
-	data, err := json.Marshal(t)
+	data, err := encode(t)
 	if err != nil {
 		return nil, fmt.Errorf("%w: args are not JSON: %w", millrace.ErrInvalid, err)
 	}

@@ -17,16 +17,10 @@ import (
 	"millrace/streams"
 )
 
-// modes are the two ways of writing.
-var modes = map[string]streams.Config{"grouped": {}, "async": {Async: true}}
-
-func eachMode(t *testing.T, do func(t *testing.T, b *broker, store *streams.Store)) {
-	for name, cfg := range modes {
-		t.Run(name, func(t *testing.T) {
-			b := newBroker(t)
-			do(t, b, open(t, b, cfg))
-		})
-	}
+// eachMode runs do for both ways of writing, with the server that each is for.
+func eachMode(t *testing.T, do func(t *testing.T, b *broker, cfg streams.Config)) {
+	t.Run("grouped", func(t *testing.T) { do(t, newBroker(t), streams.Config{}) })
+	t.Run("async", func(t *testing.T) { do(t, startBroker(t, time.Second), streams.Config{Async: true}) })
 }
 
 func TestSubmitStoresTheTask(t *testing.T) {
@@ -55,15 +49,16 @@ func TestSubmitStoresTheTask(t *testing.T) {
 	}
 }
 
-// 64 racers on 200 ids: every id is taken once, for ever.
+// 64 racers on 200 ids, 16 or so on each: every id is taken once, for ever.
 func TestIDsAreTakenOnce(t *testing.T) {
 	const racers, ids = 64, 200
-	eachMode(t, func(t *testing.T, b *broker, store *streams.Store) {
+	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+		store := open(t, b, cfg)
 		var accepted [ids]atomic.Int32
 		var all sync.WaitGroup
 		for range racers {
 			all.Go(func() {
-				for _, i := range rand.Perm(ids) {
+				for _, i := range rand.Perm(ids)[:ids/4] {
 					switch err := store.Submit(t.Context(), newTask(fmt.Sprintf("t%d", i))); {
 					case err == nil:
 						accepted[i].Add(1)
@@ -100,7 +95,8 @@ func TestIDsAreTakenOnce(t *testing.T) {
 
 // What is wrong with some tasks of a batch is no matter to the others.
 func TestNeighboursAreSpared(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *broker, store *streams.Store) {
+	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+		store := open(t, b, cfg)
 		submit(t, store, newTask("taken"))
 		tasks := make([]millrace.RawTask, 300)
 		want := make([]error, len(tasks))
@@ -135,10 +131,10 @@ func TestNeighboursAreSpared(t *testing.T) {
 	})
 }
 
-// The id t50 of TestNeighboursAreSpared is not tried alone: which of two equal
-// ids in one call is accepted does not matter, but one of them is.
+// Which of many equal ids in one call is accepted does not matter, but one is.
 func TestTwinsInOneCall(t *testing.T) {
-	eachMode(t, func(t *testing.T, _ *broker, store *streams.Store) {
+	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+		store := open(t, b, cfg)
 		twins := make([]millrace.RawTask, 100)
 		for i := range twins {
 			twins[i] = newTask("twin")
@@ -189,44 +185,41 @@ func TestHostileNamesStoreNothing(t *testing.T) {
 
 // A full queue refuses work: what it took it keeps, and the others go on.
 func TestFullQueue(t *testing.T) {
-	for name, cfg := range modes {
-		t.Run(name, func(t *testing.T) {
-			b := newBroker(t)
-			cfg.MaxQueueBytes = 1 << 20
-			store := open(t, b, cfg)
-			var accepted []string
-			full := 0
-			for round := range 10 {
-				tasks := make([]millrace.RawTask, 50)
-				for i := range tasks {
-					tasks[i] = newTask(fmt.Sprintf("t%d", 50*round+i))
-					tasks[i].Args = json.RawMessage(`"` + strings.Repeat("x", 5<<10) + `"`)
-				}
-				for i, err := range store.SubmitMany(t.Context(), tasks) {
-					switch {
-					case err == nil:
-						accepted = append(accepted, tasks[i].ID)
-					case errors.Is(err, millrace.ErrQueueFull):
-						full++
-					default:
-						t.Fatalf("%s: %v", tasks[i].ID, err)
-					}
+	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+		cfg.MaxQueueBytes = 1 << 20
+		store := open(t, b, cfg)
+		var accepted []string
+		full := 0
+		for round := range 10 {
+			tasks := make([]millrace.RawTask, 50)
+			for i := range tasks {
+				tasks[i] = newTask(fmt.Sprintf("t%d", 50*round+i))
+				tasks[i].Args = json.RawMessage(`"` + strings.Repeat("x", 5<<10) + `"`)
+			}
+			for i, err := range store.SubmitMany(t.Context(), tasks) {
+				switch {
+				case err == nil:
+					accepted = append(accepted, tasks[i].ID)
+				case errors.Is(err, millrace.ErrQueueFull):
+					full++
+				default:
+					t.Fatalf("%s: %v", tasks[i].ID, err)
 				}
 			}
-			if len(accepted) < 150 || full < 250 {
-				t.Errorf("1 MiB took %d tasks of 5 KiB and refused %d", len(accepted), full)
+		}
+		if len(accepted) < 150 || full < 250 {
+			t.Errorf("1 MiB took %d tasks of 5 KiB and refused %d", len(accepted), full)
+		}
+		if n := streamInfo(t, inspect(t, b), "TASKS_default").State.Msgs; n != uint64(len(accepted)) {
+			t.Errorf("%d tasks were accepted and %d are stored", len(accepted), n)
+		}
+		for _, id := range accepted {
+			if f, err := store.Lookup(t.Context(), id); err != nil || f.Record.State != millrace.Pending {
+				t.Fatalf("%s: %v, %v", id, f.Record.State, err)
 			}
-			if n := streamInfo(t, inspect(t, b), "TASKS_default").State.Msgs; n != uint64(len(accepted)) {
-				t.Errorf("%d tasks were accepted and %d are stored", len(accepted), n)
-			}
-			for _, id := range accepted {
-				if f, err := store.Lookup(t.Context(), id); err != nil || f.Record.State != millrace.Pending {
-					t.Fatalf("%s: %v, %v", id, f.Record.State, err)
-				}
-			}
-			other := newTask("other")
-			other.Queue = "bulk"
-			submit(t, store, other)
-		})
-	}
+		}
+		other := newTask("other")
+		other.Queue = "bulk"
+		submit(t, store, other)
+	})
 }

@@ -16,10 +16,11 @@ import (
 // The flags that several roles share.
 
 type queueFlags struct {
-	Queue    []string `help:"A queue and its weight, or \"strict\" to be served before all others." default:"critical:6,default:3,bulk:1" placeholder:"NAME[:WEIGHT]"`
-	Route    []string `help:"Where tasks go that name no queue, by kind; the first match wins, the rest goes to \"default\"." placeholder:"KINDS=QUEUE"`
-	QueueMB  int64    `name:"queue-mb" help:"How large the log of one queue may grow, in MiB; then it refuses work." default:"1024"`
-	Replicas int      `help:"How many servers of a cluster keep each stream." default:"1"`
+	Queue    []string      `help:"A queue and its weight, or \"strict\" to be served before all others." default:"critical:6,default:3,bulk:1" placeholder:"NAME[:WEIGHT]"`
+	Route    []string      `help:"Where tasks go that name no queue, by kind; the first match wins, the rest goes to \"default\"." placeholder:"KINDS=QUEUE"`
+	QueueMB  int64         `name:"queue-mb" help:"How large the log of one queue may grow, in MiB; then it refuses work." default:"1024"`
+	Replicas int           `help:"How many servers of a cluster keep each stream." default:"1"`
+	AckWait  time.Duration `help:"How long a worker may be silent about a task before another one gets it; the same for all processes." default:"30s"`
 }
 
 type listenFlags struct {
@@ -94,7 +95,7 @@ func (f queueFlags) store(name string, sync syncMode, log *slog.Logger) (streams
 		return streams.Config{}, err
 	}
 	cfg := streams.Config{
-		Name: name, Queues: names, MaxQueueBytes: f.QueueMB << 20, Replicas: f.Replicas,
+		Name: name, Queues: names, MaxQueueBytes: f.QueueMB << 20, Replicas: f.Replicas, AckWait: f.AckWait,
 		Async: sync != 0, Logger: log,
 	}
 	for _, spec := range f.Route {

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// natsServerDir is where the stock server is built; removed after the tests.
+var natsServerDir string
+
+// natsServer is the stock server, built from the module that we embed: once, and
+// only if a test wants it.
+var natsServer = sync.OnceValues(func() (path string, err error) {
+	natsServerDir, err = os.MkdirTemp("", "millrace-nats-server")
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(natsServerDir, "nats-server")
+	out, err := exec.Command("go", "build", "-o", path, "github.com/nats-io/nats-server/v2").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build nats-server: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+var serverReady = regexp.MustCompile(`Server is (ready)`)
+
+// broker is a stock NATS server that syncs every write.
+type broker struct {
+	*process
+	url string
+}
+
+func startBroker(t *testing.T) *broker {
+	t.Helper()
+	path, err := natsServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	port := freePort(t)
+	config := filepath.Join(dir, "nats.conf")
+	text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\njetstream { store_dir: %q, sync_interval: always }\n", port, dir)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := &broker{process: start(t, path, "-c", config), url: fmt.Sprintf("nats://127.0.0.1:%d", port)}
+	b.says(t, serverReady)
+	return b
+}
+
+// inspector looks at the streams, as an operator would with the nats command.
+type inspector struct{ js jetstream.JetStream }
+
+func inspect(t *testing.T, url string) inspector {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inspector{js}
+}
+
+func (i inspector) state(t *testing.T, stream string) jetstream.StreamState {
+	t.Helper()
+	s, err := i.js.Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatalf("stream %s: %v", stream, err)
+	}
+	return s.CachedInfo().State
+}
+
+// written is how often each stream has been written to, ever.
+func (i inspector) written(t *testing.T) map[string]uint64 {
+	t.Helper()
+	last := map[string]uint64{}
+	streams := i.js.ListStreams(t.Context())
+	for s := range streams.Info() {
+		last[s.Config.Name] = s.State.LastSeq
+	}
+	if err := streams.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return last
+}

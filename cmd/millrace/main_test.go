@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+// TestMain lets the test binary be millrace as well, under that name and first in
+// the PATH. So the tests run what main runs, and never a stale binary.
+func TestMain(m *testing.M) {
+	testscript.Main(leakFree{m}, map[string]func(){"millrace": main})
+}
+
+// leakFree runs the tests and then looks for goroutines that they left behind.
+type leakFree struct{ m *testing.M }
+
+func (l leakFree) Run() int {
+	code := l.m.Run()
+	if err := os.RemoveAll(natsServerDir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if code != 0 {
+		return code
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintf(os.Stderr, "the tests passed, but leaked goroutines: %v\n", err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,17 @@
+package streams
+
+import "time"
+
+// LoseLink makes the store believe that its connection is lost, though it is not,
+// or not any more; RestoreLink that it is back.
+func (s *Store) LoseLink() { s.replies.link.lost() }
+
+// RestoreLink is the opposite of LoseLink.
+func (s *Store) RestoreLink() { s.replies.link.restored() }
+
+// Ask makes the puller believe that it has asked for n tasks, though nothing of
+// it reached the server.
+func (p *Puller) Ask(n int) {
+	p.lastAsk++
+	p.asked = append(p.asked, request{p.lastAsk, n, time.Now().Add(lostAfter)})
+}
