@@ -67,12 +67,11 @@ func fiberPath(path string) string {
 // It is good until the handler returns and panics after that. The strings it
 // hands out are copies and stay good: fasthttp reuses what it reads into.
 type exchange struct {
-	op     *huma.Operation
-	fiber  *fiber.Ctx
-	http   *fasthttp.RequestCtx
-	ctx    context.Context
-	status int
-	body   bodyReader
+	op    *huma.Operation
+	fiber *fiber.Ctx
+	http  *fasthttp.RequestCtx
+	ctx   context.Context
+	body  bodyReader
 }
 
 // Context ends when the gateway stops, and is safe to keep. It does not end when
@@ -83,9 +82,7 @@ func (x *exchange) Context() context.Context { return x.ctx }
 
 // WithContext is how huma.WithContext and huma.WithValue replace the context.
 func (x *exchange) WithContext(ctx context.Context) huma.Context {
-	y := *x
-	y.ctx = ctx
-	return &y
+	return &contextualExchange{exchange: x, ctx: ctx}
 }
 
 func (x *exchange) Operation() *huma.Operation { return x.op }
@@ -164,18 +161,23 @@ func (x *exchange) GetMultipartForm() (*multipart.Form, error) {
 // SetReadDeadline does nothing: the body has been read.
 func (x *exchange) SetReadDeadline(time.Time) error { return nil }
 
-func (x *exchange) SetStatus(code int) {
-	x.status = code
-	x.http.SetStatusCode(code)
-}
+func (x *exchange) SetStatus(code int) { x.http.SetStatusCode(code) }
 
-func (x *exchange) Status() int { return x.status }
+func (x *exchange) Status() int { return x.http.Response.StatusCode() }
 
 func (x *exchange) SetHeader(name, value string) { x.http.Response.Header.Set(name, value) }
 
 func (x *exchange) AppendHeader(name, value string) { x.http.Response.Header.Add(name, value) }
 
 func (x *exchange) BodyWriter() io.Writer { return x.http }
+
+// contextualExchange is an exchange with another context.
+type contextualExchange struct {
+	*exchange
+	ctx context.Context
+}
+
+func (x *contextualExchange) Context() context.Context { return x.ctx }
 
 // bodyReader lets io.Copy write the whole body at once. It is part of its
 // exchange and costs no allocation.

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -60,7 +59,9 @@ func (a answerer) fromHuma(where string, e *huma.ErrorModel) *problem {
 	case e.Status >= http.StatusInternalServerError:
 		reasons := []error{errors.New(e.Detail)}
 		for _, d := range e.Errors {
-			reasons = append(reasons, d)
+			if d != nil {
+				reasons = append(reasons, d)
+			}
 		}
 		p := a.problem(where, errors.Join(reasons...))
 		p.Status, p.Title = e.Status, e.Title // the status line is out of our hands
@@ -103,11 +104,7 @@ func (p *problem) fixedHeaders() map[string]string {
 // stay, as Allow.
 func (p *problem) write(ctx *fasthttp.RequestCtx) {
 	p.complete(string(ctx.URI().PathOriginal()))
-	var body bytes.Buffer
-	if err := encodeJSON(&body, p); err != nil { // a value that JSON does not have
-		p.Errors = nil
-		_ = encodeJSON(&body, p)
-	}
+	ctx.ResetBody()
 	ctx.SetStatusCode(p.Status)
 	ctx.SetContentType(mediaProblem)
 	for name, value := range p.fixedHeaders() {
@@ -118,5 +115,5 @@ func (p *problem) write(ctx *fasthttp.RequestCtx) {
 			ctx.Response.Header.Add(name, value)
 		}
 	}
-	ctx.SetBody(body.Bytes())
+	_ = encodeJSON(ctx, p) // a problem has nothing that cannot be encoded
 }

@@ -2,16 +2,14 @@ package gateway
 
 import (
 	"cmp"
-	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"reflect"
 	"runtime/debug"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 )
@@ -34,14 +32,17 @@ type appConfig struct {
 const maxHead = 8 << 10
 
 // newApp returns a Fiber app without routes that answers every error with a
-// problem and survives panics. Let it listen on a [lingeringListener]. There is no write timeout: it would cut streams.
+// problem and survives panics. Let it listen on a [lingeringListener].
+//
 // A body is in memory before its handler runs, so BodyLimit times the
-// connections is what bodies can take.
+// connections is what bodies can take. There is no write timeout: it would cut
+// streams.
 func newApp(cfg appConfig) *fiber.App {
 	answer := answerer{log: cmp.Or(cfg.Logger, slog.Default())}
+	bodyLimit := cmp.Or(cfg.BodyLimit, 256<<10)
 	app := fiber.New(fiber.Config{
 		AppName:                      "millrace",
-		BodyLimit:                    cmp.Or(cfg.BodyLimit, 256<<10),
+		BodyLimit:                    bodyLimit,
 		ReadTimeout:                  cmp.Or(cfg.ReadTimeout, 10*time.Second),
 		IdleTimeout:                  cmp.Or(cfg.IdleTimeout, 75*time.Second),
 		ReadBufferSize:               maxHead,
@@ -51,13 +52,16 @@ func newApp(cfg appConfig) *fiber.App {
 		DisablePreParseMultipartForm: true, // it would unpack forms, to disk, before any handler
 		DisableStartupMessage:        true,
 		ErrorHandler: func(c *fiber.Ctx, err error) error {
+			if errors.Is(err, fiber.ErrRequestEntityTooLarge) {
+				err = tooLarge(bodyLimit)
+			}
 			answer.problem(c.Method()+" "+c.Path(), err).write(c.Context())
 			return nil
 		},
 	})
 	server := app.Server()
 	server.Handler = guard(server.Handler, answer)
-	server.ExpectHandler = expect(server)
+	server.ExpectHandler = expect(bodyLimit)
 	server.ErrorHandler = refuse(server.ErrorHandler)
 	return app
 }
@@ -92,15 +96,19 @@ func isMethod(ctx *fasthttp.RequestCtx) bool {
 
 // expect answers "Expect: 100-continue" before the body is sent: a client that
 // asks is spared sending one that is too large.
-func expect(server *fasthttp.Server) func(*fasthttp.RequestCtx) int {
+func expect(bodyLimit int) func(*fasthttp.RequestCtx) int {
 	return func(ctx *fasthttp.RequestCtx) int {
-		if ctx.Request.Header.ContentLength() <= server.MaxRequestBodySize {
+		if ctx.Request.Header.ContentLength() <= bodyLimit {
 			return http.StatusContinue
 		}
 		leaveUnread(ctx.Conn())
-		serverProblem(http.StatusRequestEntityTooLarge, nil).write(ctx)
+		tooLarge(bodyLimit).write(ctx)
 		return http.StatusRequestEntityTooLarge
 	}
+}
+
+func tooLarge(bodyLimit int) *problem {
+	return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have %d bytes at most.", bodyLimit))
 }
 
 // refuse is around Fiber's handler for requests that could not be read to the
@@ -111,53 +119,5 @@ func refuse(next func(*fasthttp.RequestCtx, error)) func(*fasthttp.RequestCtx, e
 			leaveUnread(ctx.Conn())
 		}
 		next(ctx, err)
-	}
-}
-
-// apiConfig is for [newAPI].
-type apiConfig struct {
-	// Version is shown in the description.
-	Version string
-	// Base is the context that handlers get: it ends when the gateway stops.
-	// Required.
-	Base context.Context
-	// Logger gets what is unexpected; default slog.Default().
-	Logger *slog.Logger
-}
-
-// api is where operations are registered, see [register].
-type api struct {
-	huma   huma.API
-	answer answerer
-}
-
-// newAPI puts an API on app, with its description at /openapi.json and its
-// pages at /docs.
-func newAPI(app *fiber.App, cfg apiConfig) *api {
-	answer := answerer{log: cmp.Or(cfg.Logger, slog.Default())}
-	h := huma.NewAPI(huma.Config{
-		OpenAPI: &huma.OpenAPI{
-			OpenAPI:    "3.1.0",
-			Info:       &huma.Info{Title: "Millrace", Version: cfg.Version},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
-		},
-		Formats:                      map[string]huma.Format{mediaJSON: jsonFormat(), mediaProblem: jsonFormat()},
-		DefaultFormat:                mediaJSON,
-		RejectUnknownQueryParameters: true,
-		Transformers:                 []huma.Transformer{answer.transform},
-	}, &adapter{app: app, base: cfg.Base})
-	mountDocs(app, h.OpenAPI())
-	return &api{huma: h, answer: answer}
-}
-
-// schemaName gives huma's error types the names that RFC 9457 readers expect.
-func schemaName(t reflect.Type, hint string) string {
-	switch t {
-	case reflect.TypeFor[huma.ErrorModel]():
-		return "Problem"
-	case reflect.TypeFor[huma.ErrorDetail]():
-		return "Violation"
-	default:
-		return huma.DefaultSchemaNamer(t, hint)
 	}
 }

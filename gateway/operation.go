@@ -1,24 +1,10 @@
 package gateway
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 )
-
-// register adds an operation. The handler may return any error: see rules.go
-// for what becomes of it.
-func register[I, O any](a *api, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
-	where := op.Method + " " + op.Path
-	huma.Register(&operation{API: a.huma}, op, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handle(ctx, in)
-		if err != nil {
-			return nil, a.answer.problem(where, err)
-		}
-		return out, nil
-	})
-}
 
 // operation is the API as huma sees it for one operation. For each body huma
 // asks Unmarshal twice: for a tree, which it validates, and for the Go value.

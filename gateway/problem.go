@@ -34,7 +34,7 @@ func newProblem(status int, detail string) *problem {
 // Unwrap gives what was unexpected, for the log.
 func (p *problem) Unwrap() error { return p.cause }
 
-// GetHeaders is where huma and writeProblem find the headers.
+// GetHeaders is where huma and [problem.write] find the headers.
 func (p *problem) GetHeaders() http.Header {
 	if p.retryAfter <= 0 {
 		return p.header
@@ -48,7 +48,7 @@ func (p *problem) GetHeaders() http.Header {
 }
 
 // problemOf returns what to answer for err. What no rule knows is status 500
-// without a word of its text, and has a cause for [logUnexpected].
+// without a word of its text, and has a cause for the log.
 func problemOf(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
@@ -57,7 +57,9 @@ func problemOf(err error) *problem {
 		return serverProblem(e.Code, err)
 	}
 	if e, ok := errors.AsType[*huma.ErrorModel](err); ok && e.Status < http.StatusInternalServerError {
-		return &problem{ErrorModel: *e}
+		p := newProblem(e.Status, e.Detail)
+		p.Errors = e.Errors
+		return p
 	}
 	for _, r := range rules() {
 		if errors.Is(err, r.target) {
@@ -82,7 +84,6 @@ func serverProblem(status int, cause error) *problem {
 		http.StatusNotFound:                    "There is nothing at this path. The API is described at /docs.",
 		http.StatusMethodNotAllowed:            "This path does not take that method. The Allow header has those it takes.",
 		http.StatusRequestTimeout:              "The request did not arrive in time.",
-		http.StatusRequestEntityTooLarge:       "The body is larger than this server takes.",
 		http.StatusRequestHeaderFieldsTooLarge: "The URL and the headers are larger than this server takes.",
 	}
 	if status == http.StatusBadGateway { // Fiber's word for a connection that broke

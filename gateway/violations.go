@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -84,7 +85,11 @@ func shownValue(v any) any {
 		if len(v) <= maxValue {
 			return v
 		}
-	case bool, int64, uint64, float64:
+	case float64:
+		if !math.IsNaN(v) && !math.IsInf(v, 0) { // which JSON does not have
+			return v
+		}
+	case bool, int64, uint64:
 		return v
 	}
 	return nil

@@ -126,8 +126,12 @@ func (s *Store) Extend(ctx context.Context, held []*Delivery) error {
 			return err
 		}
 		defer c.close()
-		if _, err := c.answer(ctx); err != nil {
+		m, err := c.answer(ctx)
+		if err != nil {
 			return fmt.Errorf("extend leases: %w", err)
+		}
+		if m.Header.Get("Status") == "503" {
+			return fmt.Errorf("%w: extend leases: nobody keeps them any more", millrace.ErrUnavailable)
 		}
 	}
 	return nil

@@ -97,7 +97,7 @@ func (p *Puller) Asked() int {
 }
 
 func (p *Puller) forgetLost(now time.Time) {
-	for len(p.asked) > 0 && now.After(p.asked[0].until) {
+	for len(p.asked) > 0 && !now.Before(p.asked[0].until) {
 		p.asked = p.asked[1:]
 	}
 }
@@ -196,11 +196,16 @@ func (p *Puller) Restore(ctx context.Context) error {
 
 // Close ends the requests that stand and hands back what came for them.
 func (p *Puller) Close() error {
-	if err := p.sub.Unsubscribe(); err != nil {
+	// Not Unsubscribe, which would drop what the server has sent meanwhile.
+	if err := p.sub.Drain(); err != nil {
 		return fmt.Errorf("stop pulling from queue %s: %w", p.queue, err)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), p.store.cfg.Timeout)
+	defer cancel()
+	ctx, unbind := p.store.replies.link.bind(ctx)
+	defer unbind()
 	// After a round trip nothing more can come.
-	err := p.store.nc.FlushTimeout(p.store.cfg.Timeout)
+	err := p.store.nc.FlushWithContext(ctx)
 	for {
 		select {
 		case m := <-p.msgs:

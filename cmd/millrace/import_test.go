@@ -1,0 +1,296 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// sampleFile holds 512 real invoices, as they are; its README says where it is
+// from and what is odd in it.
+const sampleFile = "../../orders/testdata/online-retail-sample.ndjson"
+
+// invoice is a line of the sample, and what the test itself makes of it.
+type invoice struct {
+	Reference string
+	Items     []struct {
+		Quantity int64
+		Price    int64 `json:"unit_price_minor"`
+	}
+	total  int64
+	refuse bool
+}
+
+func readSample(t *testing.T) (all []invoice, sensible int) {
+	t.Helper()
+	data, err := os.ReadFile(sampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(data) {
+		inv := decode[invoice](t, line)
+		for _, item := range inv.Items {
+			inv.total += item.Quantity * item.Price
+			inv.refuse = inv.refuse || item.Quantity <= 0 || item.Price <= 0
+		}
+		if !inv.refuse {
+			sensible++
+		}
+		all = append(all, inv)
+	}
+	return all, sensible
+}
+
+// runVerb runs a client verb against that API to its end.
+func runVerb(t *testing.T, api *client, stdin string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs strings.Builder
+	cmd := exec.CommandContext(t.Context(), "millrace", args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(bareEnvironment(), "MILLRACE_SERVER="+api.base)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok || ok && !exit.Exited() {
+		t.Fatalf("millrace %v: %v: %s", args, err, errs.String())
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// jsonLines reads what --json prints: by line, since parallel imports print as
+// they go.
+func jsonLines(t *testing.T, stdout string) map[int]imported {
+	t.Helper()
+	lines := map[int]imported{}
+	for text := range strings.Lines(stdout) {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.DisallowUnknownFields()
+		var l imported
+		if err := d.Decode(&l); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		if _, twice := lines[l.Line]; twice {
+			t.Errorf("line %d is told of twice", l.Line)
+		}
+		lines[l.Line] = l
+	}
+	return lines
+}
+
+// TestImportSample imports the real file, three times.
+func TestImportSample(t *testing.T) {
+	sample, err := filepath.Abs(sampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoices, sensible := readSample(t)
+	node, api := startDev(t)
+	broker := inspect(t, node.says(t, natsAddress))
+
+	stdout, stderr, code := runVerb(t, api, "", "order", "import", sample)
+	summary := fmt.Sprintf("%d orders accepted, %d lines refused.\n", sensible, len(invoices)-sensible)
+	if code != 1 || !strings.HasSuffix(stdout, summary) || stderr != "" {
+		t.Errorf("exit %d, on stderr %q, and at the end:\n%s", code, stderr, stdout[max(0, len(stdout)-300):])
+	}
+	checkReasons(t, stdout, invoices)
+
+	// The same file again, and faster: the same answers, and no second order.
+	one, _, code := runVerb(t, api, "", "order", "import", sample, "--json")
+	eight, _, _ := runVerb(t, api, "", "order", "import", sample, "--json", "--parallel", "8")
+	lines, again := jsonLines(t, one), jsonLines(t, eight)
+	if code != 1 || len(lines) != len(invoices) || len(again) != len(invoices) {
+		t.Fatalf("exit %d, %d and %d lines", code, len(lines), len(again))
+	}
+	inParallel(8, len(invoices), func(i int) {
+		if l := lines[i+1]; l != again[i+1] {
+			t.Errorf("line %d: %+v, and then %+v", i+1, l, again[i+1])
+		} else {
+			checkImported(t, api, invoices[i], l)
+		}
+	})
+	written := broker.written(t)
+	if written["TASKS_default"] != uint64(sensible) || written["KV_orders"] != uint64(sensible) {
+		t.Errorf("%d orders, and %v", sensible, written)
+	}
+}
+
+// checkReasons checks that the summary has a reason for each line that is refused,
+// in words that a shopkeeper understands.
+func checkReasons(t *testing.T, summary string, invoices []invoice) {
+	t.Helper()
+	told := map[string]string{}
+	for line := range strings.Lines(summary) {
+		if fields := strings.Fields(line); len(fields) > 3 && fields[0] == "line" {
+			told[fields[1]] = line
+		}
+	}
+	for i, inv := range invoices {
+		line, refused := told[fmt.Sprint(i+1)]
+		if refused != inv.refuse {
+			t.Errorf("line %d: refused %t, want %t: %s", i+1, refused, inv.refuse, line)
+			continue
+		}
+		want := ""
+		switch {
+		case !refused:
+		case strings.HasPrefix(inv.Reference, "C"):
+			want = "cancellation"
+		case inv.Items[0].Quantity < 0:
+			want = "return or a correction"
+		}
+		if refused && !strings.Contains(line, inv.Reference) || !strings.Contains(line, want) {
+			t.Errorf("invoice %s, %q is not in: %s", inv.Reference, want, line)
+		}
+	}
+}
+
+// checkImported checks what --json says of a line, and that the order is there.
+// It is for several goroutines.
+func checkImported(t *testing.T, api *client, inv invoice, l imported) {
+	if l.Reference != inv.Reference {
+		t.Errorf("line %d is of %s, not %s", l.Line, inv.Reference, l.Reference)
+	}
+	if inv.refuse {
+		if l.Error == "" || l.OrderID != "" || l.TaskID != "" {
+			t.Errorf("line %d should be refused: %+v", l.Line, l)
+		}
+		return
+	}
+	if l.Error != "" || l.OrderID == "" || l.TaskID == "" {
+		t.Errorf("line %d should be accepted: %+v", l.Line, l)
+		return
+	}
+	order, err := api.decided(t.Context(), l.OrderID)
+	if err != nil || order.State != "awaiting_payment" || order.TotalMinor != inv.total || order.Reference != inv.Reference {
+		t.Errorf("invoice %s of %d: %+v, %v", inv.Reference, inv.total, order, err)
+	}
+	if task, err := api.finished(t.Context(), l.TaskID); err != nil || task.State != "succeeded" {
+		t.Errorf("task of %s: %+v, %v", inv.Reference, task, err)
+	}
+}
+
+// TestInterruptedImport stops an import and then kills the node during another. In
+// the end each order is there once.
+func TestInterruptedImport(t *testing.T) {
+	sample, err := filepath.Abs(sampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sensible := readSample(t)
+	node, api := startDev(t, "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--ack-wait", "2s")
+	importing := func(least uint64) *process {
+		broker := inspect(t, node.says(t, natsAddress))
+		p := start(t, "millrace", "order", "import", sample, "--server", api.base)
+		eventually(t, func() error {
+			if n := broker.state(t, "TASKS_default").LastSeq; n < least {
+				return fmt.Errorf("%d orders of %d", n, least)
+			}
+			return nil
+		})
+		return p
+	}
+	first := importing(50)
+	first.signal(t, os.Interrupt)
+	if code := first.exitCode(t); code != 1 {
+		t.Errorf("an import that is interrupted exits with %d", code)
+	}
+	if said, _ := first.output.current(); !strings.Contains(string(said), "run it again") {
+		t.Errorf("an import that is interrupted says %s", said)
+	}
+
+	second := importing(150)
+	node.kill()
+	if err := node.launch(); err != nil {
+		t.Fatal(err)
+	}
+	node.says(t, apiAddress)
+	if code := second.exitCode(t); code != 1 { // for those that are refused
+		t.Errorf("an import during which the node died exits with %d", code)
+	}
+	if said, _ := second.output.current(); !strings.Contains(string(said), fmt.Sprintf("%d orders accepted", sensible)) {
+		t.Errorf("an import during which the node died says %s", said)
+	}
+	eventually(t, func() error {
+		written := inspect(t, node.says(t, natsAddress)).written(t)
+		if written["TASKS_default"] != uint64(sensible) || written["KV_orders"] != uint64(sensible) {
+			return fmt.Errorf("%d orders, and %v", sensible, written)
+		}
+		return nil
+	})
+}
+
+// TestImportBesides is what can be wrong with a file, apart from its orders.
+func TestImportBesides(t *testing.T) {
+	const good, other = `{"reference":"1","currency":"GBP","items":[{"sku":"A","quantity":1,"unit_price_minor":5}]}`, `{"reference":"2","currency":"GBP","items":[{"sku":"BANK CHARGES","quantity":2,"unit_price_minor":5}]}`
+	_, api := startDev(t)
+	dir := t.TempDir()
+	for _, c := range []struct {
+		name, content string
+		says          string // on either output
+		code          int
+	}{
+		{"empty", "", "0 orders accepted, 0 lines refused.", 0},
+		{"blank lines", "\n  \n\r\n" + good + "\n\n", "1 orders accepted, 0 lines refused.", 0},
+		{"no line end", good, "1 orders accepted, 0 lines refused.", 0},
+		{"BOM and CRLF", "\xef\xbb\xbf" + good + "\r\n" + other + "\r\n", "2 orders accepted, 0 lines refused.", 0},
+		{"twice in a file", good + "\n" + good + "\n", "2 orders accepted", 0},
+		{"not JSON", good + "\nreference;price\n" + other, "line 2 ", 1},
+		{"no object", "[1]\n", "no JSON object", 1},
+		{"cut off", good[:40], "no JSON object", 1},
+		{"not the same", good + "\n" + strings.Replace(good, `:5`, `:6`, 1), "1 orders accepted, 1 lines refused.", 1},
+		{"number for a reference", strings.Replace(good, `"1"`, `1`, 1), "reference: expected string", 1},
+		{"unknown field", strings.Replace(good, `"sku"`, `"SKU"`, 1), "items[0].SKU: unexpected property", 1},
+		{"too large", strings.Replace(good, `"1"`, `"`+strings.Repeat("x", 12<<20)+`"`, 1), "larger than this server takes", 1},
+		{"no reference", strings.Replace(good, `"reference":"1",`, "", 1), "1 orders accepted", 0},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
+			file := filepath.Join(dir, "orders.ndjson")
+			if err := os.WriteFile(file, []byte(c.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			stdout, stderr, code := runVerb(t, api, "", "order", "import", file)
+			if code != c.code || !strings.Contains(stdout+stderr, c.says) {
+				t.Errorf("exit %d, want %d and %q:\n%.500s%.500s", code, c.code, c.says, stdout, stderr)
+			}
+			// The same from standard input.
+			again, _, code := runVerb(t, api, c.content, "order", "import", "-")
+			if code != c.code || again != stdout {
+				t.Errorf("from standard input: exit %d, %.500s", code, again)
+			}
+		})
+	}
+	if r := api.get(t, "/readyz"); r.status != http.StatusOK {
+		t.Errorf("afterwards: %s", r)
+	}
+}
+
+// TestImportWithoutServer is an import that nobody answers: it ends by itself, with
+// word of what to do, and at once when it is told to.
+func TestImportWithoutServer(t *testing.T) {
+	sample, err := filepath.Abs(sampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nowhere := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
+	patient := start(t, "millrace", "order", "import", sample, "--server", nowhere)
+	stopped := start(t, "millrace", "order", "import", sample, "--server", nowhere)
+	stopped.signal(t, syscall.SIGTERM)
+	stopped.exitCode(t)
+	select {
+	case <-patient.ended:
+		t.Error("an import gives up before the server can have been started again")
+	default:
+	}
+	if code := patient.exitCode(t); code != 1 {
+		t.Errorf("an import without a server exits with %d", code)
+	}
+	patient.says(t, regexp.MustCompile("nobody answers at "+nowhere+": is millrace running there"))
+}

@@ -1,0 +1,77 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+)
+
+// apiConfig is for [newAPI].
+type apiConfig struct {
+	// Version is shown in the description.
+	Version string
+	// Base is the context that handlers get: it ends when the gateway stops.
+	// Required.
+	Base context.Context
+	// Logger gets what is unexpected; default slog.Default().
+	Logger *slog.Logger
+}
+
+// api is where operations are registered, see [register].
+type api struct {
+	huma   huma.API
+	answer answerer
+}
+
+// newAPI puts an API on app, with its description at /openapi.json and its
+// pages at /docs.
+func newAPI(app *fiber.App, cfg apiConfig) *api {
+	answer := answerer{log: cmp.Or(cfg.Logger, slog.Default())}
+	h := huma.NewAPI(huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI:    "3.1.0",
+			Info:       &huma.Info{Title: "Millrace", Version: cfg.Version},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
+		},
+		Formats:                      map[string]huma.Format{mediaJSON: jsonFormat(), mediaProblem: jsonFormat()},
+		DefaultFormat:                mediaJSON,
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{answer.transform},
+	}, &adapter{app: app, base: cfg.Base})
+	mountDocs(app, h.OpenAPI())
+	return &api{huma: h, answer: answer}
+}
+
+// register adds an operation. What its input does not describe is refused; its
+// handler may return any error, see rules.go for what becomes of it.
+//
+// A field of the body that takes any JSON is a json.RawMessage: it is not looked
+// into and not changed by a byte, whereas an any would round large numbers. No
+// struct of a body may allow additional properties: encoding/json would then
+// take a "KIND" that nobody validated for the kind.
+func register[I, O any](a *api, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+	where := op.Method + " " + op.Path
+	huma.Register(&operation{API: a.huma}, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, a.answer.problem(where, err)
+		}
+		return out, nil
+	})
+}
+
+// schemaName gives huma's error types the names that readers of RFC 9457 expect.
+func schemaName(t reflect.Type, hint string) string {
+	switch t {
+	case reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[*huma.ErrorModel]():
+		return "Problem"
+	case reflect.TypeFor[huma.ErrorDetail](), reflect.TypeFor[*huma.ErrorDetail]():
+		return "Violation"
+	default:
+		return huma.DefaultSchemaNamer(t, hint)
+	}
+}

@@ -1,0 +1,143 @@
+package processor
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace"
+	"millrace/streams"
+)
+
+// started is a dispatcher that only notes what it starts.
+func started(concurrency int, queues ...Queue) (*dispatcher, *[]*job) {
+	var log []*job
+	d := newDispatcher(Config{Concurrency: concurrency, Queues: queues}, func(j *job) { log = append(log, j) })
+	return d, &log
+}
+
+func jobs(l *lane, n int) []*job {
+	out := make([]*job, n)
+	for i := range out {
+		out[i] = &job{Delivery: &streams.Delivery{Task: millrace.RawTask{ID: fmt.Sprintf("%s-%d", l.Name, i)}, Received: time.Now()}, lane: l}
+	}
+	return out
+}
+
+func TestWeightsShareTheHandlers(t *testing.T) {
+	d, log := started(0, Queue{Name: "critical", Weight: 6}, Queue{Name: "default", Weight: 3}, Queue{Name: "bulk", Weight: 1})
+	for _, l := range d.lanes {
+		d.offer(l, jobs(l, 100))
+	}
+	for range 100 {
+		d.freed(&job{})
+	}
+	count := map[string]int{}
+	var turns strings.Builder
+	for i, j := range *log {
+		count[j.lane.Name]++
+		if i < 10 {
+			turns.WriteByte(j.lane.Name[0])
+		}
+	}
+	if got := fmt.Sprint(count); got != "map[bulk:10 critical:60 default:30]" {
+		t.Errorf("of 100 places: %s", got)
+	}
+	// Smooth: the heaviest is not served in one run.
+	if got, want := turns.String(), "cdccdcbcdc"; got != want {
+		t.Errorf("the first ten turns: %s, want %s", got, want)
+	}
+}
+
+func TestStrictGoesFirst(t *testing.T) {
+	d, log := started(0, Queue{Name: "default", Weight: 100}, Queue{Name: "now", Weight: 1, Strict: true})
+	for _, l := range d.lanes {
+		d.offer(l, jobs(l, 5))
+	}
+	for range 10 {
+		d.freed(&job{})
+	}
+	var got []string
+	for _, j := range *log {
+		got = append(got, j.lane.Name)
+	}
+	want := strings.Repeat("now ", 5) + strings.Repeat("default ", 5)
+	if strings.Join(got, " ")+" " != want {
+		t.Errorf("served %v", got)
+	}
+}
+
+func TestRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, log := started(4, Queue{Name: "default", Weight: 1})
+		l := d.lanes[0]
+		if got := d.room(l); got != 4 {
+			t.Errorf("an idle worker has room for %d, want its 4 handlers", got)
+		}
+		d.offer(l, jobs(l, 4))
+		if got := d.room(l); got != 0 {
+			t.Errorf("with every handler busy and none coming free: room for %d, want none", got)
+		}
+		// Handlers come free a hundred times in a tenth of a second.
+		for range 100 {
+			d.offer(l, jobs(l, 1))
+			d.freed((*log)[len(*log)-1])
+			time.Sleep(time.Millisecond)
+		}
+		if got := d.room(l); got < 40 || got > 60 {
+			t.Errorf("at 1,000 a second: room for %d, want what 50 ms bring, about 50", got)
+		}
+		time.Sleep(turnoverWindow)
+		if got := d.room(l); got != 0 {
+			t.Errorf("when nothing came free for a second: room for %d, want none", got)
+		}
+	})
+}
+
+func TestSuspectsRunOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, log := started(10, Queue{Name: "default", Weight: 1})
+		l := d.lanes[0]
+		suspects := jobs(l, 3)
+		for _, j := range suspects {
+			j.lost = suspectAfter
+		}
+		d.offer(l, append(suspects, jobs(l, 2)...))
+		if len(*log) != 3 || (*log)[0] != suspects[0] {
+			t.Fatalf("%d started, want the first suspect and the two that are none", len(*log))
+		}
+		d.freed(suspects[0])
+		if len(*log) != 4 || (*log)[3] != suspects[1] {
+			t.Fatalf("%d started, want the second suspect once the first has ended", len(*log))
+		}
+		time.Sleep(suspectHold + time.Millisecond)
+		if len(*log) != 5 {
+			t.Errorf("%d started, want the third suspect while the second runs on", len(*log))
+		}
+		d.freed(suspects[1])
+		d.freed(suspects[2])
+		time.Sleep(suspectHold + time.Millisecond) // the timers end in the bubble
+	})
+}
+
+func TestStaleJobsAreHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := started(0, Queue{Name: "a", Weight: 1}, Queue{Name: "b", Weight: 1})
+		old := jobs(d.lanes[0], 2)
+		d.offer(d.lanes[0], old)
+		time.Sleep(800 * time.Millisecond)
+		d.offer(d.lanes[1], jobs(d.lanes[1], 1))
+		time.Sleep(300 * time.Millisecond)
+		if got := d.stale(time.Second); len(got) != 2 || got[0] != old[0] {
+			t.Errorf("%d are stale, want the two that came first", len(got))
+		}
+		if got := d.close(); len(got) != 1 {
+			t.Errorf("%d are left at the close, want 1", len(got))
+		}
+		if refused := d.offer(d.lanes[0], jobs(d.lanes[0], 1)); len(refused) != 1 {
+			t.Error("a closed dispatcher took a job")
+		}
+	})
+}
