@@ -100,7 +100,7 @@ func (g *Gateway) Addr() net.Addr { return g.listener.Addr() }
 func (g *Gateway) Run(ctx context.Context) error {
 	defer g.stop()
 	served := make(chan error, 1)
-	go func() { served <- g.app.Listener(g.listener) }()
+	go func() { served <- g.app.Listener(lingeringListener{g.listener}) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("gateway: %w", err)
