@@ -20,41 +20,75 @@ type stored struct {
 	data    []byte
 }
 
-// lastBy returns the last message of each subject that matches one of filters,
-// in one request (a direct get of several, ADR-31 of the NATS architecture
-// records). Nothing found is no error. At most maxBatch messages come back.
+// maxLooked is how many bytes of messages the server sends for one request, or one
+// message more.
+const maxLooked = 8 << 20
+
+// lastBy returns the last message of each subject that matches one of filters (a
+// direct get of several, ADR-31 of the NATS architecture records), in one request
+// unless they are large. Nothing found is no error. At most maxBatch messages come
+// back.
 //
 // With replicas any of them may answer, so what was written a moment ago can be
 // missing; a write that expects a revision finds out.
 func (s *Store) lastBy(ctx context.Context, stream string, filters ...string) ([]stored, error) {
-	body, err := json.Marshal(struct {
-		MultiLast []string `json:"multi_last"`
-	}{filters})
+	ask := lastByRequest{MultiLast: filters, MaxBytes: maxLooked}
+	var found []stored
+	for {
+		some, end, err := s.lastByOnce(ctx, stream, ask)
+		if err != nil {
+			return nil, fmt.Errorf("look up in %s: %w", stream, err)
+		}
+		found = append(found, some...)
+		left := end.Get("Nats-Num-Pending")
+		if left == "" || left == "0" || len(some) == 0 {
+			return found, nil
+		}
+		ask.Seq = some[len(some)-1].seq + 1
+		if ask.UpToSeq, err = strconv.ParseUint(end.Get("Nats-UpTo-Sequence"), 10, 64); err != nil {
+			return nil, fmt.Errorf("look up in %s: sequence: %w", stream, err)
+		}
+	}
+}
+
+type lastByRequest struct {
+	MultiLast []string `json:"multi_last"`
+	MaxBytes  int      `json:"max_bytes"`
+	Seq       uint64   `json:"seq,omitempty"`
+	UpToSeq   uint64   `json:"up_to_seq,omitempty"`
+}
+
+// lastByOnce also returns the headers of the answer's end.
+func (s *Store) lastByOnce(ctx context.Context, stream string, ask lastByRequest) ([]stored, nats.Header, error) {
+	body, err := json.Marshal(ask)
 	if err != nil {
-		return nil, fmt.Errorf("look up in %s: %w", stream, err)
+		return nil, nil, err
 	}
 	c, err := s.replies.send(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream, Data: body}, maxBatch+1)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer c.close()
 	var found []stored
 	for {
 		m, err := c.answer(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("look up in %s: %w", stream, err)
+			return nil, nil, err
 		}
-		switch status := m.Header.Get("Status"); status {
-		case "":
+		status, description := m.Header.Get("Status"), m.Header.Get("Description")
+		switch {
+		case status == "":
 			st, err := parseStored(m)
 			if err != nil {
-				return nil, fmt.Errorf("look up in %s: %w", stream, err)
+				return nil, nil, err
 			}
 			found = append(found, st)
-		case "204", "404": // the end; nothing there
-			return found, nil
+		case status == "204", status == "404" && (len(ask.MultiLast) == 1 || description == "No Results"):
+			return found, m.Header, nil
 		default:
-			return nil, fmt.Errorf("%w: look up in %s: %s %s", millrace.ErrUnavailable, stream, status, m.Header.Get("Description"))
+			// Also when one of several messages went while the server looked: it
+			// says 404 then, and does not send the rest.
+			return nil, nil, fmt.Errorf("%w: %s %s", millrace.ErrUnavailable, status, description)
 		}
 	}
 }

@@ -18,6 +18,17 @@ import (
 type clientFlags struct {
 	Server string `help:"The API to talk to." default:"http://127.0.0.1:8080"`
 	JSON   bool   `name:"json" help:"Print one JSON object a line."`
+
+	http http.Client
+}
+
+// keep lets that many requests be under way at once, each on a connection that
+// stays open. Without it all but two would be closed after their request, and a
+// long import would run out of ports.
+func (f *clientFlags) keep(connections int) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, connections
+	f.http.Transport = t
 }
 
 // problem is an error that the API answered with (RFC 9457).
@@ -48,6 +59,10 @@ func (p *problem) Error() string {
 	return strings.Join(parts, "; ")
 }
 
+// askFirst is how large a body may be to be sent unasked. A server that finds one
+// too large closes the connection, and its answer can be lost with it.
+const askFirst = 64 << 10
+
 // call sends one request and returns the body of a good answer; a bad one is a
 // *problem.
 func (f clientFlags) call(ctx context.Context, method, path string, body []byte, header http.Header) ([]byte, error) {
@@ -65,7 +80,10 @@ func (f clientFlags) call(ctx context.Context, method, path string, body []byte,
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	if len(body) > askFirst {
+		req.Header.Set("Expect", "100-continue")
+	}
+	resp, err := f.http.Do(req)
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, fmt.Errorf("nobody answers at %s: is millrace running there? (--server names another place): %w", f.Server, err)
 	}

@@ -43,6 +43,7 @@ func (c *orderImportCmd) Run(ctx context.Context, stdio stdio) error {
 		return err
 	}
 	defer in.Close()
+	c.keep(c.Parallel)
 	r := newReport(c.JSON, stdio, size)
 	lines := make(chan orderLine)
 	ctx, stop := context.WithCancelCause(ctx)
@@ -111,7 +112,8 @@ func readOrders(ctx context.Context, in io.Reader, lines chan<- orderLine) error
 	scanner.Buffer(make([]byte, 64<<10), maxLine)
 	seen := map[string]int{} // lines without a reference, by their text
 	var end int64
-	for number := 1; scanner.Scan(); number++ {
+	number := 1
+	for ; scanner.Scan(); number++ {
 		end += int64(len(scanner.Bytes())) + 1
 		data := bytes.TrimSpace(bytes.TrimPrefix(scanner.Bytes(), []byte("\xef\xbb\xbf")))
 		if len(data) == 0 {
@@ -124,6 +126,9 @@ func readOrders(ctx context.Context, in io.Reader, lines chan<- orderLine) error
 		case <-ctx.Done():
 			return nil
 		}
+	}
+	if errors.Is(scanner.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("line %d has more than %d MiB", number, maxLine>>20)
 	}
 	return scanner.Err()
 }

@@ -249,6 +249,8 @@ func TestImportBesides(t *testing.T) {
 		{"number for a reference", strings.Replace(good, `"1"`, `1`, 1), "reference: expected string", 1},
 		{"unknown field", strings.Replace(good, `"sku"`, `"SKU"`, 1), "items[0].SKU: unexpected property", 1},
 		{"too large", strings.Replace(good, `"1"`, `"`+strings.Repeat("x", 12<<20)+`"`, 1), "larger than this server takes", 1},
+		{"longer than a line", good + "\n" + strings.Repeat("x", 17<<20), "line 2 has more than 16 MiB", 1},
+		{"text for the terminal", strings.Replace(good, `"1"`, `"\u001b[2J\n1"`, 1), "?[2J?1", 1},
 		{"no reference", strings.Replace(good, `"reference":"1",`, "", 1), "1 orders accepted", 0},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
@@ -259,6 +261,9 @@ func TestImportBesides(t *testing.T) {
 			stdout, stderr, code := runVerb(t, api, "", "order", "import", file)
 			if code != c.code || !strings.Contains(stdout+stderr, c.says) {
 				t.Errorf("exit %d, want %d and %q:\n%.500s%.500s", code, c.code, c.says, stdout, stderr)
+			}
+			if len(stdout)+len(stderr) > 1000 {
+				t.Errorf("that is a lot to read: %d bytes", len(stdout)+len(stderr))
 			}
 			// The same from standard input.
 			again, _, code := runVerb(t, api, c.content, "order", "import", "-")

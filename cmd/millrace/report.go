@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"golang.org/x/term"
 )
@@ -79,7 +80,23 @@ func (r *report) finish() {
 		fmt.Fprintln(r.out, "Refused:")
 	}
 	for _, l := range r.refused {
-		fmt.Fprintf(r.out, "  line %-5d %-10s %s\n", l.Line, l.Reference, l.Error)
+		fmt.Fprintf(r.out, "  line %-5d %-10s %s\n", l.Line, shown(l.Reference), l.Error)
 	}
 	fmt.Fprintf(r.out, "%d orders accepted, %d lines refused.\n", r.accepted, len(r.refused))
+}
+
+// shown is a text from the file as it may go to a terminal: short, and without
+// what a terminal would take for a command.
+func shown(s string) string {
+	const limit = 40
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+	if runes := []rune(s); len(runes) > limit {
+		return string(runes[:limit-1]) + "…"
+	}
+	return s
 }
