@@ -248,7 +248,7 @@ func TestImportBesides(t *testing.T) {
 		{"not the same", good + "\n" + strings.Replace(good, `:5`, `:6`, 1), "1 orders accepted, 1 lines refused.", 1},
 		{"number for a reference", strings.Replace(good, `"1"`, `1`, 1), "reference: expected string", 1},
 		{"unknown field", strings.Replace(good, `"sku"`, `"SKU"`, 1), "items[0].SKU: unexpected property", 1},
-		{"too large", strings.Replace(good, `"1"`, `"`+strings.Repeat("x", 12<<20)+`"`, 1), "larger than this server takes", 1},
+		{"too large", strings.Replace(good, `"1"`, `"`+strings.Repeat("x", 12<<20)+`"`, 1), "262144", 1},
 		{"longer than a line", good + "\n" + strings.Repeat("x", 17<<20), "line 2 has more than 16 MiB", 1},
 		{"text for the terminal", strings.Replace(good, `"1"`, `"\u001b[2J\n1"`, 1), "?[2J?1", 1},
 		{"no reference", strings.Replace(good, `"reference":"1",`, "", 1), "1 orders accepted", 0},

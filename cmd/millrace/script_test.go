@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestScripts runs testdata/*.txtar, each of which says what a user types and sees.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"node":  scriptNode,
+			"exits": scriptExits,
+			"field": scriptField,
+		},
+	})
+}
+
+// scriptNode is "node [flags]": it starts a node on $WORK/data, stopped with the
+// script. The client verbs find it in $MILLRACE_SERVER; $ADDRESS, $PORT, $NATSPORT
+// and $PID are the node's.
+func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("node cannot be negated")
+	}
+	p := &process{name: "millrace", dir: ts.Getenv("WORK")}
+	p.args = append([]string{"dev", "--listen", "127.0.0.1:0", "--nats-port", "0", "--data-dir", filepath.Join(p.dir, "data")}, args...)
+	ts.Check(p.launch())
+	ts.Defer(func() {
+		p.kill()
+		if sign := p.output.troubled(); sign != "" {
+			ts.Fatalf("the node says %q:\n%s", sign, p.output.tail())
+		}
+	})
+	address, err := p.await(apiAddress)
+	ts.Check(err)
+	url, err := p.await(natsAddress)
+	ts.Check(err)
+	ts.Setenv("ADDRESS", address)
+	ts.Setenv("PORT", address[strings.LastIndexByte(address, ':')+1:])
+	ts.Setenv("NATSPORT", url[strings.LastIndexByte(url, ':')+1:])
+	ts.Setenv("PID", strconv.Itoa(p.cmd.Process.Pid))
+	ts.Setenv("MILLRACE_SERVER", "http://"+address)
+}
+
+// scriptExits is "exits CODE program args...": exec that wants that very exit code.
+func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE program [args...]")
+	}
+	code := 0
+	err := ts.Exec(args[1], args[2:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if args[0] != strconv.Itoa(code) {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// scriptField is "field NAME key": it puts a field of the JSON object that was
+// printed last into the environment.
+func scriptField(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: field NAME key")
+	}
+	var object map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &object))
+	value, ok := object[args[1]].(string)
+	if !ok {
+		ts.Fatalf("there is no text %q in %v", args[1], object)
+	}
+	ts.Setenv(args[0], value)
+}
+
