@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// alone is how many cores others may use, the kernel's threads among them, while
-// the machine counts as ours.
-const alone = 0.25
+// alone is how many cores other programs may use while the machine counts as ours.
+const alone = 0.1
 
 // undisturbed runs a measurement once, or, with the flag -alone, as often as it takes
 // to have the machine to ourselves meanwhile. It looks at what others use and not
@@ -54,7 +53,7 @@ func waitAlone(ctx context.Context, until time.Time) error {
 		if err != nil {
 			return err
 		}
-		if others := (to.machine - from.machine) - (to.load - from.load); others/time.Since(start).Seconds() <= alone {
+		if to.since(from).others()/time.Since(start).Seconds() <= alone {
 			return nil
 		}
 	}

@@ -28,6 +28,7 @@ var (
 
 	serverCores = figure{name: "server_cores"}
 	loadCores   = figure{name: "load_cores"}
+	kernelCores = figure{name: "kernel_cores"}
 	otherCores  = figure{name: "other_cores"}
 )
 

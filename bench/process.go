@@ -131,11 +131,12 @@ func (m *meter) stop() (figures, error) {
 	if m.sys.profile != "" {
 		err = errors.Join(err, m.sys.Profile(""))
 	}
-	server, load := to.server-m.from.server, to.load-m.from.load
+	used := to.since(m.from)
 	return figures{
-		serverCores.name: server / took,
-		loadCores.name:   load / took,
-		otherCores.name:  max(0, to.machine-m.from.machine-server-load) / took,
+		serverCores.name: used.server / took,
+		loadCores.name:   used.load / took,
+		kernelCores.name: used.kernel() / took,
+		otherCores.name:  used.others() / took,
 	}, err
 }
 

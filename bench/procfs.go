@@ -12,10 +12,22 @@ import (
 
 // usage is CPU time used so far, in seconds.
 type usage struct {
-	server  float64 // by the system under test
-	load    float64 // by ourselves
-	machine float64 // by everybody, what a hypervisor took from us included
+	server   float64 // by the system under test
+	load     float64 // by ourselves
+	programs float64 // by every program, these two included
+	machine  float64 // by everybody, what a hypervisor took from us included
 }
+
+func (u usage) since(from usage) usage {
+	return usage{u.server - from.server, u.load - from.load, u.programs - from.programs, u.machine - from.machine}
+}
+
+// kernel is what no program used: interrupts, and the kernel's threads, whom a sync
+// makes work.
+func (u usage) kernel() float64 { return max(0, u.machine-u.programs) }
+
+// others is what programs used that have no part in this.
+func (u usage) others() float64 { return max(0, u.programs-u.server-u.load) }
 
 // tick is the unit of /proc: USER_HZ, 100 on every Linux that Go runs on.
 const tick = 0.01
@@ -23,29 +35,52 @@ const tick = 0.01
 func usageOf(pids []int) (usage, error) {
 	var u usage
 	for _, pid := range pids {
-		t, err := processTime(pid)
+		p, err := readStat(strconv.Itoa(pid))
 		if err != nil {
 			return u, err
 		}
-		u.server += t
+		u.server += p.own
 	}
-	var err error
-	if u.load, err = processTime(os.Getpid()); err != nil {
+	self, err := readStat("self")
+	if err != nil {
 		return u, err
+	}
+	u.load = self.own
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return u, err
+	}
+	for _, e := range entries {
+		// What is no process has no such file, and may be gone by now.
+		if p, err := readStat(e.Name()); err == nil && p.parent != kthreadd {
+			u.programs += p.own + p.children
+		}
 	}
 	u.machine, err = machineTime()
 	return u, err
 }
 
-// processTime is utime and stime of proc_pid_stat(5), which follow the name in
-// parentheses.
-func processTime(pid int) (float64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+// kthreadd is the parent of the kernel's threads.
+const kthreadd = 2
+
+// stat is what we need of proc_pid_stat(5). The time of a child that ended is among
+// its parent's, so that none is lost.
+type stat struct {
+	parent        int
+	own, children float64
+}
+
+func readStat(pid string) (stat, error) {
+	data, err := os.ReadFile("/proc/" + pid + "/stat")
 	if err != nil {
-		return 0, err
+		return stat{}, err
 	}
+	// The name, in parentheses, can hold anything.
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	return sum(fields[11:13]) * tick, nil
+	if len(fields) < 15 {
+		return stat{}, fmt.Errorf("/proc/%s/stat has %d fields", pid, len(fields))
+	}
+	return stat{int(sum(fields[1:2])), sum(fields[11:13]) * tick, sum(fields[13:15]) * tick}, nil
 }
 
 // machineTime is all of the first line of proc_stat(5) but idle and iowait; guest

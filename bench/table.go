@@ -24,7 +24,7 @@ func (r *report) writeMarkdown(w io.Writer) error {
 	}
 	t.WriteString("\n")
 	r.bars(&t)
-	fmt.Fprintf(&t, "\nCores in use, of %d: by the system + the load generator + everything else, and the system's CPU time per task; medians.\n\n", r.Machine.Cores)
+	fmt.Fprintf(&t, "\nCores in use, of %d: by the system + the load generator + the kernel + other programs, and the system's CPU time per task; medians.\n\n", r.Machine.Cores)
 	r.cores(&t)
 	if busiest := r.busiest(); busiest > alone {
 		fmt.Fprintf(&t, "\n**Not alone**: something else took up to %s cores, so the figures are worse than they would be.\n", cores(busiest))
@@ -138,8 +138,12 @@ func (c *result) cores() string {
 	if c == nil || len(c.Invalid) > 0 {
 		return "–"
 	}
-	server, load, other := c.Figures[serverCores.name].Median, c.Figures[loadCores.name].Median, c.Figures[otherCores.name].Median
-	return fmt.Sprintf("%s + %s + %s, %.0f µs", cores(server), cores(load), cores(other), server/c.Figures[rate.name].Median*1e6)
+	var parts []string
+	for _, f := range []figure{serverCores, loadCores, kernelCores, otherCores} {
+		parts = append(parts, cores(c.Figures[f.name].Median))
+	}
+	perTask := c.Figures[serverCores.name].Median / c.Figures[rate.name].Median * 1e6
+	return fmt.Sprintf("%s, %.0f µs", strings.Join(parts, " + "), perTask)
 }
 
 // busiest is the most that others took, by the medians.

@@ -170,14 +170,16 @@ func (d *dispatcher) release(j *job) {
 }
 
 func (d *dispatcher) nextLane() *lane {
+	for _, l := range d.lanes {
+		if l.Strict && len(l.ready) > 0 {
+			return l // without a turn of the others
+		}
+	}
 	var best *lane
 	total := 0
 	for _, l := range d.lanes {
-		if len(l.ready) == 0 {
+		if l.Strict || len(l.ready) == 0 {
 			continue
-		}
-		if l.Strict {
-			return l
 		}
 		l.turn += l.Weight
 		total += l.Weight

@@ -273,14 +273,13 @@ func (c *committer) storeEach(ctx context.Context, msgs []*nats.Msg) []verdict {
 	}
 	for i, m := range msgs {
 		// Nobody waits for a place while holding one.
-		for settled < i && len(c.places) == cap(c.places) {
+		for settled < i && !c.tryPlace() {
 			settle()
 		}
-		select {
-		case c.places <- struct{}{}:
-		case <-ctx.Done():
-			verdicts[i].err = fmt.Errorf("%w: too many writers wait: %w", millrace.ErrUnavailable, context.Cause(ctx))
-			continue
+		if settled == i {
+			if verdicts[i].err = c.place(ctx); verdicts[i].err != nil {
+				continue
+			}
 		}
 		if calls[i], verdicts[i].err = c.replies.send(m, 1); calls[i] == nil {
 			<-c.places
@@ -290,4 +289,22 @@ func (c *committer) storeEach(ctx context.Context, msgs []*nats.Msg) []verdict {
 		settle()
 	}
 	return verdicts
+}
+
+func (c *committer) tryPlace() bool {
+	select {
+	case c.places <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *committer) place(ctx context.Context) error {
+	select {
+	case c.places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: too many writers wait: %w", millrace.ErrUnavailable, context.Cause(ctx))
+	}
 }

@@ -199,7 +199,9 @@ func TestCloseHandsBack(t *testing.T) {
 
 		// And there are some that the server has sent, but that are still on the line.
 		b.deafen()
-		go func() { _ = submitter.SubmitMany(context.Background(), []millrace.RawTask{newTask("t10"), newTask("t11")}) }()
+		go func() {
+			_ = submitter.SubmitMany(context.Background(), []millrace.RawTask{newTask("t10"), newTask("t11")})
+		}()
 		synctest.Wait()
 		closed := make(chan error)
 		go func() { closed <- p.Close() }()

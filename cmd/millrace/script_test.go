@@ -88,4 +88,3 @@ func scriptField(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv(args[0], value)
 }
-
