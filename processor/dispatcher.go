@@ -2,6 +2,7 @@ package processor
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"millrace/streams"
@@ -35,6 +36,9 @@ type job struct {
 	lane   *lane
 	lost   int
 	marked bool
+	// decided is set by whoever decides what becomes of the task: its worker once
+	// the handler has returned, or a stop that does not wait for that.
+	decided atomic.Bool
 }
 
 type lane struct {

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"millrace"
 	"millrace/streams"
 )
@@ -69,6 +71,57 @@ func TestStrictGoesFirst(t *testing.T) {
 	}
 }
 
+// Turns of a strict lane are nobody's credit: afterwards the others share as before,
+// wherever they stand in the list.
+func TestStrictTurnsAreNoCredit(t *testing.T) {
+	d, log := started(0, Queue{Name: "a", Weight: 1}, Queue{Name: "now", Strict: true}, Queue{Name: "b", Weight: 1})
+	for _, l := range d.lanes {
+		d.offer(l, jobs(l, 20))
+	}
+	for range 40 {
+		d.freed(&job{})
+	}
+	var turns strings.Builder
+	for _, j := range *log {
+		turns.WriteByte(j.lane.Name[0])
+	}
+	if got, want := turns.String(), strings.Repeat("n", 20)+strings.Repeat("ab", 10); got != want {
+		t.Errorf("served %s, want %s", got, want)
+	}
+}
+
+// Whatever the weights are, each lane has its share in any window as long as their
+// sum, and none is passed over for longer.
+func TestSharesProperty(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		weights := rapid.SliceOfN(rapid.IntRange(1, 20), 1, 6).Draw(t, "weights")
+		var queues []Queue
+		sum := 0
+		for i, w := range weights {
+			queues = append(queues, Queue{Name: fmt.Sprint(i), Weight: w})
+			sum += w
+		}
+		d, log := started(0, queues...)
+		for _, l := range d.lanes {
+			d.offer(l, jobs(l, 3*sum))
+		}
+		for range 3 * sum {
+			d.freed(&job{})
+		}
+		for round := range 3 {
+			count := map[string]int{}
+			for _, j := range (*log)[round*sum : (round+1)*sum] {
+				count[j.lane.Name]++
+			}
+			for _, q := range queues {
+				if count[q.Name] != q.Weight {
+					t.Fatalf("round %d: lane %s had %d turns, want %d", round, q.Name, count[q.Name], q.Weight)
+				}
+			}
+		}
+	})
+}
+
 func TestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, log := started(4, Queue{Name: "default", Weight: 1})
@@ -113,6 +166,7 @@ func TestSuspectsRunOneAtATime(t *testing.T) {
 			t.Fatalf("%d started, want the second suspect once the first has ended", len(*log))
 		}
 		time.Sleep(suspectHold + time.Millisecond)
+		synctest.Wait()
 		if len(*log) != 5 {
 			t.Errorf("%d started, want the third suspect while the second runs on", len(*log))
 		}

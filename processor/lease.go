@@ -70,20 +70,22 @@ func (ls *leases) drop(j *job) {
 	delete(ls.held, j)
 }
 
-// abandon gives up every lease and returns what was held.
+// abandon gives up every lease and returns the jobs whose handlers still run.
 func (ls *leases) abandon() []*job {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	var out []*job
-	for j := range ls.held {
-		out = append(out, j)
+	for j, l := range ls.held {
+		if l.cancel != nil && j.decided.CompareAndSwap(false, true) {
+			out = append(out, j)
+		}
 	}
 	clear(ls.held)
 	return out
 }
 
-// run renews until ctx ends, and calls stale every second or oftener.
-func (ls *leases) run(ctx context.Context, stale func()) {
+// run renews until ctx ends.
+func (ls *leases) run(ctx context.Context) {
 	tick := time.NewTicker(min(time.Second, ls.wait/6))
 	defer tick.Stop()
 	for {
@@ -93,7 +95,6 @@ func (ls *leases) run(ctx context.Context, stale func()) {
 		case <-tick.C:
 			ls.expire()
 			ls.renew(ctx)
-			stale()
 		}
 	}
 }

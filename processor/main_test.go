@@ -3,7 +3,9 @@ package processor_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
@@ -16,7 +18,21 @@ import (
 	"millrace/streams"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if cfg := os.Getenv(childEnv); cfg != "" {
+		var c childConfig
+		err := json.Unmarshal([]byte(cfg), &c)
+		if err == nil {
+			err = c.work()
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "child:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const echo = "test.echo"
 

@@ -165,7 +165,8 @@ func (p *Processor) Run(ctx context.Context) error {
 	}
 	leaseCtx, endLeases := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
-	background.Go(func() { p.leases.run(leaseCtx, p.handBackStale) })
+	background.Go(func() { p.leases.run(leaseCtx) })
+	background.Go(func() { p.handBackStale(leaseCtx) })
 	var feeding sync.WaitGroup
 	for _, f := range feeders {
 		feeding.Go(func() { f.run(ctx) })
@@ -173,9 +174,7 @@ func (p *Processor) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	feeding.Wait()
-	for _, d := range p.dispatcher.close() {
-		p.handBack(d)
-	}
+	p.handBackAll(p.dispatcher.close())
 	p.finishWithin(p.cfg.Grace)
 	endLeases()
 	background.Wait()
@@ -202,10 +201,11 @@ func (p *Processor) finishWithin(grace time.Duration) {
 	select {
 	case <-done:
 	case <-timer.C:
-		for _, d := range p.leases.abandon() {
-			p.log.Warn("a handler does not stop; its task is handed back", "task", d.Task.ID, "kind", d.Task.Kind)
-			p.handBack(d)
+		abandoned := p.leases.abandon()
+		for _, j := range abandoned {
+			p.log.Warn("a handler does not stop; its task is handed back", "task", j.Task.ID, "kind", j.Task.Kind)
 		}
+		p.handBackAll(abandoned)
 	}
 }
 

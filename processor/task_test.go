@@ -174,7 +174,9 @@ func TestWrongRegistrations(t *testing.T) {
 		"a kind twice":    func(p *processor.Processor) { handle(p, echo, nothing) },
 		"a negative cap":  func(p *processor.Processor) { processor.Handle(p, "k", nothing, processor.Kind{MaxAttempts: -1}) },
 		"a negative time": func(p *processor.Processor) { processor.Handle(p, "k", nothing, processor.Kind{Timeout: -1}) },
-		"a long life":     func(p *processor.Processor) { processor.Handle(p, "k", nothing, processor.Kind{ResultTTL: 8 * 24 * time.Hour}) },
+		"a long life": func(p *processor.Processor) {
+			processor.Handle(p, "k", nothing, processor.Kind{ResultTTL: 8 * 24 * time.Hour})
+		},
 		"no backoff": func(p *processor.Processor) {
 			processor.Handle(p, "k", nothing, processor.Kind{Backoff: &millrace.Backoff{Policy: "linear"}})
 		},

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -47,7 +48,9 @@ func (p *Processor) work(j *job) {
 	}
 	p.finishing <- struct{}{}
 	p.dispatcher.freed(j)
-	p.conclude(j, run, o, result, t)
+	if j.decided.CompareAndSwap(false, true) {
+		p.conclude(j, run, o, result, t)
+	}
 	<-p.finishing
 }
 
@@ -244,11 +247,31 @@ func recordOf(j *job) millrace.Record {
 	return millrace.Record{ID: t.ID, Kind: t.Kind, Queue: t.Queue, State: millrace.Pending, Tags: t.Tags, SubmittedAt: t.SubmittedAt}
 }
 
-// handBackStale hands back what has been waiting here for a handler for too long.
-func (p *Processor) handBackStale() {
-	for _, j := range p.dispatcher.stale(time.Second) {
-		p.handBack(j)
+// staleAfter is how long a task may wait here for a handler, since it could be
+// running elsewhere.
+const staleAfter = time.Second
+
+// handBackStale hands back, until ctx ends, what has been waiting for too long.
+func (p *Processor) handBackStale(ctx context.Context) {
+	tick := time.NewTicker(staleAfter / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			p.handBackAll(p.dispatcher.stale(staleAfter))
+		}
 	}
+}
+
+// handBackAll hands back at once, so that the notes share a write.
+func (p *Processor) handBackAll(jobs []*job) {
+	var handing sync.WaitGroup
+	for _, j := range jobs {
+		handing.Go(func() { p.handBack(j) })
+	}
+	handing.Wait()
 }
 
 // handBack returns a task that did not run to its end, at no cost: it is noted

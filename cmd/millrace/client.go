@@ -52,7 +52,8 @@ func (p *problem) Error() string {
 	parts := make([]string, len(p.Errors))
 	for i, e := range p.Errors {
 		parts[i] = e.Message
-		if where := strings.TrimPrefix(strings.TrimPrefix(e.Location, "body"), "."); where != "" {
+		// The part of the request does not matter, since none was written by hand.
+		if _, where, _ := strings.Cut(e.Location, "."); where != "" {
 			parts[i] = where + ": " + e.Message
 		}
 	}

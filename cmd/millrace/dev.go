@@ -28,7 +28,7 @@ type devCmd struct{ nodeFlags }
 
 func (c *devCmd) Run(ctx context.Context, io stdio) error {
 	n := node{flags: c.nodeFlags, log: slog.New(slog.NewTextHandler(io.err, nil)), register: registerDemo}
-	return n.run(ctx, func(n *node) { welcome(io.out, n) })
+	return stopped(ctx, n.run(ctx, func(n *node) { welcome(io.out, n) }))
 }
 
 type serveCmd struct{ nodeFlags }
@@ -36,9 +36,9 @@ type serveCmd struct{ nodeFlags }
 func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
 	n := node{flags: c.nodeFlags, log: log}
-	return n.run(ctx, func(n *node) {
+	return stopped(ctx, n.run(ctx, func(n *node) {
 		log.Info("ready", "api", n.gateway.Addr().String(), "nats", n.server.ClientURL(), "data_dir", c.DataDir)
-	})
+	}))
 }
 
 // node is a process with all roles and the server in it.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -18,27 +19,64 @@ import (
 type queueFlags struct {
 	Queue    []string      `help:"A queue and its weight, or \"strict\" to be served before all others." default:"critical:6,default:3,bulk:1" placeholder:"NAME[:WEIGHT]"`
 	Route    []string      `help:"Where tasks go that name no queue, by kind; the first match wins, the rest goes to \"default\"." placeholder:"KINDS=QUEUE"`
-	QueueMB  int64         `name:"queue-mb" help:"How large the log of one queue may grow, in MiB; then it refuses work." default:"1024"`
-	Replicas int           `help:"How many servers of a cluster keep each stream." default:"1"`
+	QueueMB  count         `name:"queue-mb" help:"How large the log of one queue may grow, in MiB; then it refuses work." default:"1024"`
+	Replicas count         `help:"How many servers of a cluster keep each stream." default:"1"`
 	AckWait  time.Duration `help:"How long a worker may be silent about a task before another one gets it; the same for all processes." default:"30s"`
 }
 
 type listenFlags struct {
 	Listen  string `help:"Address of the HTTP API." default:"127.0.0.1:8080"`
-	MaxBody int    `help:"The most bytes that the body of a request may have." default:"262144"`
+	MaxBody count  `help:"The most bytes that the body of a request may have." default:"262144"`
 }
 
 type workerFlags struct {
-	Concurrency int           `help:"How many handlers run at once." default:"64"`
-	Grace       time.Duration `help:"How long running handlers may go on after the first Ctrl-C." default:"30s"`
+	Concurrency count `help:"How many handlers run at once." default:"64"`
+	Grace       grace `help:"How long running handlers may go on after the first Ctrl-C." default:"30s"`
 }
 
 type brokerFlags struct {
 	NATS string `name:"nats" help:"The NATS servers, comma separated." default:"nats://127.0.0.1:4222"`
 }
 
+// redacted is where the servers are, without their passwords.
+func (f brokerFlags) redacted() string {
+	servers := strings.Split(f.NATS, ",")
+	for i, s := range servers {
+		if u, err := url.Parse(strings.TrimSpace(s)); err == nil && u.User != nil {
+			u.User = url.User("redacted")
+			servers[i] = u.String()
+		}
+	}
+	return strings.Join(servers, ",")
+}
+
 type syncFlag struct {
 	Sync syncMode `help:"When the server writes to disk: \"always\" before it answers, or at an interval such as 1s, which is faster and can lose that much at a power cut." default:"always"`
+}
+
+// count is a number from 1. Zero would be taken for the default, which is not what
+// it says.
+type count int
+
+func (c *count) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 32)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is not a number from 1", text)
+	}
+	*c = count(n)
+	return nil
+}
+
+// grace is how long to wait at most. Zero is the shortest time, for the same reason.
+type grace time.Duration
+
+func (g *grace) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is not a time such as 30s, or 0s", text)
+	}
+	*g = grace(max(d, 1))
+	return nil
 }
 
 // syncMode is how often the store is synced: zero for every write.
@@ -95,7 +133,7 @@ func (f queueFlags) store(name string, sync syncMode, log *slog.Logger) (streams
 		return streams.Config{}, err
 	}
 	cfg := streams.Config{
-		Name: name, Queues: names, MaxQueueBytes: f.QueueMB << 20, Replicas: f.Replicas, AckWait: f.AckWait,
+		Name: name, Queues: names, MaxQueueBytes: int64(f.QueueMB) << 20, Replicas: int(f.Replicas), AckWait: f.AckWait,
 		Async: sync != 0, Logger: log,
 	}
 	for _, spec := range f.Route {
@@ -109,10 +147,10 @@ func (f queueFlags) store(name string, sync syncMode, log *slog.Logger) (streams
 }
 
 func (f listenFlags) gateway(log *slog.Logger) gateway.Config {
-	return gateway.Config{Listen: f.Listen, BodyLimit: f.MaxBody, Version: version(), Logger: log}
+	return gateway.Config{Listen: f.Listen, BodyLimit: int(f.MaxBody), Version: version(), Logger: log}
 }
 
 func (f workerFlags) processor(q queueFlags, log *slog.Logger) (processor.Config, error) {
 	_, shares, err := q.queues()
-	return processor.Config{Concurrency: f.Concurrency, Grace: f.Grace, Queues: shares, Logger: log}, err
+	return processor.Config{Concurrency: int(f.Concurrency), Grace: time.Duration(f.Grace), Queues: shares, Logger: log}, err
 }

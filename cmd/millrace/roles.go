@@ -22,15 +22,15 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
 	store, err := openStore(ctx, "millrace-gateway", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	defer store.Close()
 	g, err := gateway.New(store, c.gateway(log))
 	if err != nil {
 		return err
 	}
-	log.Info("ready", "api", g.Addr().String(), "nats", c.NATS)
-	return g.Run(ctx)
+	log.Info("ready", "api", g.Addr().String(), "nats", c.redacted())
+	return stopped(ctx, g.Run(ctx))
 }
 
 type processorCmd struct {
@@ -45,7 +45,7 @@ func (c *processorCmd) Run(ctx context.Context, io stdio) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
 	store, err := openStore(ctx, "millrace-processor", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	defer store.Close()
 	cfg, err := c.processor(c.queueFlags, log)
@@ -54,8 +54,8 @@ func (c *processorCmd) Run(ctx context.Context, io stdio) error {
 	}
 	p := processor.New(store, cfg)
 	orders.New(store).Register(p)
-	log.Info("ready", "nats", c.NATS, "concurrency", c.Concurrency)
-	return p.Run(ctx)
+	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
+	return stopped(ctx, p.Run(ctx))
 }
 
 func openStore(ctx context.Context, name string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -18,6 +19,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Deadline:            time.Now().Add(2 * patience),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 			return nil
@@ -37,8 +39,8 @@ func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("node cannot be negated")
 	}
-	p := &process{name: "millrace", dir: ts.Getenv("WORK")}
-	p.args = append([]string{"dev", "--listen", "127.0.0.1:0", "--nats-port", "0", "--data-dir", filepath.Join(p.dir, "data")}, args...)
+	p := &process{name: "millrace", dir: ts.MkAbs(".")}
+	p.args = append([]string{"dev", "--listen", "127.0.0.1:0", "--nats-port", "0", "--data-dir", filepath.Join(ts.Getenv("WORK"), "data")}, args...)
 	ts.Check(p.launch())
 	ts.Defer(func() {
 		p.kill()

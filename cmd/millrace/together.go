@@ -22,3 +22,12 @@ func together(ctx context.Context, services ...func(context.Context) error) erro
 	running.Wait()
 	return errors.Join(errs...)
 }
+
+// stopped is err, unless that is only the service's way to say that it was told to
+// stop while it still started.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
