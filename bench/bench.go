@@ -23,7 +23,7 @@ type bench struct {
 	dir      string // for everything that is built and stored
 	bin      string
 	versions map[string]string // by configuration
-	// While a measurement runs: what to call its profile, or "".
+	// While a measurement runs: what its profiles' names begin with, or "".
 	profile string
 }
 
@@ -55,7 +55,7 @@ func (b *bench) run(ctx context.Context) (*report, error) {
 			for _, c := range rotated(r.configs, round) {
 				b.profile = ""
 				if round == 0 && m.name == b.opts.profile {
-					b.profile = filepath.Join(b.opts.profileDir, m.name+"-"+c.name+".prof")
+					b.profile = filepath.Join(b.opts.profileDir, m.name+"-"+c.name)
 				}
 				if err := b.measure(ctx, r, round, m, c); err != nil {
 					return nil, err

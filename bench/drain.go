@@ -15,7 +15,7 @@ const checkedShare = 10
 func drain(ctx context.Context, b *bench, c config) (map[string]figures, error) {
 	found := map[string]figures{}
 	_, err := b.with(ctx, c, func(sys *system) (figures, error) {
-		n := b.scale.drain
+		n := b.scale.drain / max(1, c.fewer)
 		if err := sys.Fill(n); err != nil {
 			return nil, err
 		}

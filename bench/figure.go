@@ -32,7 +32,13 @@ var (
 	otherCores  = figure{name: "other_cores"}
 )
 
-func milliseconds(v float64) string { return fmt.Sprintf("%.3g ms", v) }
+// milliseconds has three digits, and no exponent.
+func milliseconds(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%.0f ms", v)
+	}
+	return fmt.Sprintf("%.3g ms", v)
+}
 
 func cores(v float64) string { return fmt.Sprintf("%.2f", v) }
 

@@ -17,7 +17,7 @@ func finish(ctx context.Context, b *bench, c config) (map[string]figures, error)
 		if err := warmUp(sys, b.scale.warmupTasks); err != nil {
 			return nil, err
 		}
-		ids := make([]string, b.scale.finish)
+		ids := make([]string, b.scale.finish/max(1, c.fewer))
 		m, err := sys.meter()
 		if err != nil {
 			return nil, err

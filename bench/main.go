@@ -10,6 +10,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -17,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +60,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.only, "only", "", "measurements, comma separated: "+strings.Join(names(measurements()), ", ")+" (default: all)")
 	f.StringVar(&o.configs, "configs", "", "configurations, comma separated: "+strings.Join(names(configs()), ", ")+" (default: all)")
 	f.StringVar(&o.profile, "profile", "", "measurement to take profiles of, in the first round: CPU, and the heap at its end")
-	f.StringVar(&o.profileDir, "profile-dir", ".", "where the profiles go, as MEASUREMENT-CONFIGURATION.prof and .prof.heap")
+	f.StringVar(&o.profileDir, "profile-dir", ".", "where the profiles go, as MEASUREMENT-CONFIGURATION.cpu.prof and .heap.prof")
 	f.StringVar(&o.dir, "dir", "", "directory on the disk to measure (default: the system's for temporary files)")
 	f.DurationVar(&o.alone, "alone", 0, "how long each run may wait, and be repeated, until it has the machine to itself")
 	if err := f.Parse(args); err != nil {
@@ -81,6 +83,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	b := &bench{opts: opts, scale: full, progress: stderr}
 	if opts.quick {
 		b.scale = short
+	}
+	// What is started has a directory of its own.
+	for _, dir := range []*string{&b.opts.dir, &b.opts.profileDir} {
+		if *dir, err = filepath.Abs(cmp.Or(*dir, os.TempDir())); err != nil {
+			return err
+		}
 	}
 	if b.measurements, err = pick(measurements(), opts.only); err != nil {
 		return err

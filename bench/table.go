@@ -16,8 +16,10 @@ func (r *report) writeMarkdown(w io.Writer) error {
 	if r.Quick {
 		t.WriteString("\n**The short form: these figures mean nothing.**\n")
 	}
-	if peers := r.peers(); peers != "" {
-		fmt.Fprintf(&t, "\nPeers: %s.\n", peers)
+	for _, c := range r.configs {
+		if c.like != "" {
+			fmt.Fprintf(&t, "\n%s: %s%s.\n", c.title, r.Versions[c.name], c.reduced())
+		}
 	}
 	for _, s := range r.Skipped {
 		fmt.Fprintf(&t, "\nSkipped: %s.\n", s)
@@ -34,14 +36,12 @@ func (r *report) writeMarkdown(w io.Writer) error {
 	return err
 }
 
-func (r *report) peers() string {
-	var all []string
-	for _, c := range r.configs {
-		if v := r.Versions[c.name]; c.like != "" && !slices.Contains(all, v) {
-			all = append(all, v)
-		}
+// reduced says that a configuration was given fewer tasks.
+func (c config) reduced() string {
+	if c.fewer == 0 {
+		return ""
 	}
-	return strings.Join(all, "; ")
+	return fmt.Sprintf("; given 1/%d of the tasks to finish and to drain", c.fewer)
 }
 
 func (r *report) bars(t *strings.Builder) {

@@ -32,13 +32,18 @@ type claims struct {
 	log    *slog.Logger
 }
 
-// claimLease is how long the owner of a claim has for the work. It is longer than
-// the store's timeouts together, so an owner that lives is never taken over.
-const claimLease = 15 * time.Second
+// claimLease is how long the owner of a claim has for the work. That is cut off
+// after workTime; a write that is under way then has the store's own timeout on top,
+// and so has the note of how it ended. So an owner that lives is not taken over.
+const (
+	workTime   = 5 * time.Second
+	claimLease = 4 * workTime
+)
 
 // claim is a key's entry in the bucket.
 type claim struct {
-	// Fingerprint is the hash of the request's body.
+	// Fingerprint is the hash of the request's body. Empty means any: what the body
+	// asked for was refused, and nothing was done under this key.
 	Fingerprint string `json:"fingerprint"`
 	// ID is what the work is done under.
 	ID string `json:"id"`
@@ -79,8 +84,12 @@ func once[T any](ctx context.Context, c *claims, scope, header string, body []by
 	}
 	answer, err = work(ctx, held.ID, again)
 	if err != nil {
-		// Whoever repeats the request may try at once, under the same id.
+		// Whoever repeats the request may try at once: another body if nothing was
+		// done, else under the same id.
 		held.Until = time.Time{}
+		if errors.Is(err, millrace.ErrInvalid) || errors.Is(err, millrace.ErrConflict) || errors.Is(err, millrace.ErrQueueFull) {
+			held.Fingerprint = ""
+		}
 		c.settle(ctx, key, held, revision)
 		return answer, false, err
 	}
@@ -111,20 +120,24 @@ func (c *claims) take(ctx context.Context, key string, body []byte) (held claim,
 	if err := json.Unmarshal(data, &held); err != nil {
 		return claim{}, 0, false, fmt.Errorf("claim %s: %w", key, err)
 	}
+	refused := held.Fingerprint == ""
 	switch {
-	case held.Fingerprint != fresh.Fingerprint:
+	case !refused && held.Fingerprint != fresh.Fingerprint:
 		return claim{}, 0, false, keyReused()
 	case held.Answer != nil:
 		return held, revision, true, nil
 	case time.Now().Before(held.Until):
 		return claim{}, 0, false, twinAtWork()
 	}
+	if refused {
+		held = fresh
+	}
 	held.Until = fresh.Until
 	revision, err = c.put(ctx, key, held, revision)
 	if errors.Is(err, millrace.ErrConflict) {
 		return claim{}, 0, false, twinAtWork()
 	}
-	return held, revision, true, err
+	return held, revision, !refused, err
 }
 
 // settle writes what became of the claim. If that fails the work stands all the

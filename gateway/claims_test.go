@@ -157,6 +157,33 @@ func TestFailedWorkGivesTheClaimBack(t *testing.T) {
 	if !errors.Is(err, millrace.ErrQueueFull) {
 		t.Fatal(err)
 	}
+	if first == "" {
+		t.Fatal("there was no work")
+	}
+	// Nothing was done, so the request may even be another one.
+	second, replayed, err := once(t.Context(), c, "task", "k", []byte("mended"), echoID)
+	if err != nil || replayed || second == first {
+		t.Errorf("at once: %q, replayed %t, %v; want work under a new id", second, replayed, err)
+	}
+	if _, _, err := once(t.Context(), c, "task", "k", nil, echoID); statusOf(err) != http.StatusUnprocessableEntity {
+		t.Errorf("and then the first body: %v, want 422", err)
+	}
+}
+
+// When nobody knows whether the work was done, it is done again under its id.
+func TestUnknownOutcomeKeepsTheID(t *testing.T) {
+	c := newTestClaims(t)
+	var first string
+	_, _, err := once(t.Context(), c, "task", "k", nil, func(_ context.Context, id string, _ bool) (string, error) {
+		first = id
+		return "", millrace.ErrUnavailable
+	})
+	if !errors.Is(err, millrace.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	if _, _, err := once(t.Context(), c, "task", "k", []byte("other"), echoID); statusOf(err) != http.StatusUnprocessableEntity {
+		t.Errorf("another body: %v, want 422", err)
+	}
 	second, replayed, err := once(t.Context(), c, "task", "k", nil, echoID)
 	if err != nil || replayed || second != first {
 		t.Errorf("at once: %q, replayed %t, %v; want work under the id %q", second, replayed, err, first)

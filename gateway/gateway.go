@@ -68,7 +68,10 @@ type Gateway struct {
 	claims   *claims
 	listener net.Listener
 	app      *fiber.App
-	stop     context.CancelFunc // ends the context that handlers get
+	// stopping ends when the gateway stops, for those who wait for a task; base,
+	// which all handlers get, only when the time for their requests is over.
+	stopping, base context.Context
+	stop, abandon  context.CancelFunc
 }
 
 // New binds the address, so that a port in use is known at once. Then call
@@ -82,11 +85,12 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	base, stop := context.WithCancel(context.Background())
+	base, abandon := context.WithCancel(context.Background())
+	stopping, stop := context.WithCancel(base)
 	app := newApp(appConfig{BodyLimit: cfg.BodyLimit, Logger: cfg.Logger})
 	g := &Gateway{
 		cfg: cfg, store: store, orders: orders.New(store), claims: newClaims(store.Claims(), cfg.Logger),
-		listener: listener, app: app, stop: stop,
+		listener: listener, app: app, base: base, abandon: abandon, stopping: stopping, stop: stop,
 	}
 	g.routes(newAPI(app, apiConfig{Version: cfg.Version, Base: base, Logger: cfg.Logger}))
 	return g, nil
@@ -98,7 +102,7 @@ func (g *Gateway) Addr() net.Addr { return g.listener.Addr() }
 // Run serves until ctx ends, then lets the requests under way finish within
 // [Config.Grace]. It returns nil after an orderly stop.
 func (g *Gateway) Run(ctx context.Context) error {
-	defer g.stop()
+	defer g.abandon()
 	served := make(chan error, 1)
 	go func() { served <- g.app.Listener(lingeringListener{g.listener}) }()
 	select {

@@ -24,6 +24,12 @@ type placedOrderOutput struct {
 }
 
 func (g *Gateway) placeOrder(ctx context.Context, in *placeOrderInput) (*placedOrderOutput, error) {
+	// What is not valid claims no key: the request can be mended and sent again.
+	if err := in.Body.Validate(); err != nil {
+		return nil, orderProblem(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, workTime)
+	defer cancel()
 	receipt, replayed, err := once(ctx, g.claims, "order", in.Key, in.RawBody, func(ctx context.Context, id string, _ bool) (orders.Receipt, error) {
 		p := in.Body
 		if p.OrderID == "" {

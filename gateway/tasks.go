@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"millrace"
 	"millrace/streams"
 )
@@ -31,12 +33,18 @@ func (g *Gateway) submitTask(ctx context.Context, in *submitTaskInput) (*accepte
 	if len(violations) > 0 {
 		return nil, fmt.Errorf("%w: %w", millrace.ErrInvalid, errors.Join(violations...))
 	}
+	queue := in.Body.Queue
+	if queue == "" {
+		queue = g.store.Route(in.Body.Kind)
+	}
+	if err := g.store.CheckQueue(queue); err != nil {
+		return nil, refusedFor("body.queue", err)
+	}
 	task := millrace.RawTask{
-		Kind: in.Body.Kind, Queue: in.Body.Queue, Args: in.Body.Args, Options: options, SubmittedAt: time.Now().UTC(),
+		Kind: in.Body.Kind, Queue: queue, Args: in.Body.Args, Options: options, SubmittedAt: time.Now().UTC(),
 	}
-	if task.Queue == "" {
-		task.Queue = g.store.Route(task.Kind)
-	}
+	ctx, cancel := context.WithTimeout(ctx, workTime)
+	defer cancel()
 	answer, replayed, err := once(ctx, g.claims, "task", in.Key, in.RawBody, func(ctx context.Context, id string, again bool) (acceptedTask, error) {
 		task.ID = id
 		err := g.store.Submit(ctx, task)
@@ -110,17 +118,34 @@ func (g *Gateway) getTask(ctx context.Context, in *getTaskInput) (*getTaskOutput
 	return out, nil
 }
 
+// findTask looks at the task, and waits if it is to.
 func (g *Gateway) findTask(ctx context.Context, id, wait string) (streams.Found, error) {
-	if wait == "" {
-		return g.store.Lookup(ctx, id)
+	var patience time.Duration
+	if wait != "" {
+		var err error
+		if patience, err = time.ParseDuration(wait); err != nil || patience < 0 || patience > g.cfg.MaxWait {
+			return streams.Found{}, refusedFor("query.wait", fmt.Errorf("%w: wait must be a duration of 0s to %s, as in \"30s\"", millrace.ErrInvalid, g.cfg.MaxWait))
+		}
 	}
-	d, err := time.ParseDuration(wait)
-	if err != nil || d < 0 || d > g.cfg.MaxWait {
-		return streams.Found{}, fmt.Errorf("%w: wait must be a duration of 0s to %s, as in \"30s\"", millrace.ErrInvalid, g.cfg.MaxWait)
+	found, err := g.store.Lookup(ctx, id)
+	if err != nil || patience == 0 || found.Record.State.Final() {
+		return found, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, d)
+	ctx, cancel := context.WithTimeout(g.stopping, patience)
 	defer cancel()
-	return g.store.Wait(ctx, id)
+	later, err := g.store.Wait(ctx, id)
+	if err != nil && ctx.Err() != nil {
+		return found, nil // the time was up before there was more to see
+	}
+	return later, err
+}
+
+// refusedFor is for what only the store can tell of an input: a violation there.
+func refusedFor(location string, err error) error {
+	p := newProblem(http.StatusUnprocessableEntity, err.Error())
+	p.Type, p.Title = problemType("invalid"), "Not valid"
+	p.Errors = []*huma.ErrorDetail{{Location: location, Message: err.Error()}}
+	return p
 }
 
 func viewTask(r millrace.Record) *taskView {

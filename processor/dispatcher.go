@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,11 +19,16 @@ import (
 // fast it is served: as many as it got through in prefetchTime, one at least while
 // any handler comes free within a second, and none while none does: a task that
 // waits here could be running elsewhere.
+//
+// So with slow handlers the lanes have nothing ready, nor asked for, when one comes
+// free at last. Then the choice waits until each lane has had an answer, for answerTime
+// at most, or else whichever answers first would be served, strict or not.
 const (
 	prefetchTime   = 50 * time.Millisecond
 	maxPrefetch    = 1024
 	rateWindow     = 100 * time.Millisecond
 	turnoverWindow = time.Second
+	answerTime     = 5 * time.Millisecond
 	// A task of which suspectAfter deliveries died runs only while no other such
 	// task does, or has for suspectHold, so that the one that kills its worker
 	// does not use up the deliveries of those that happened to run beside it.
@@ -51,8 +57,10 @@ type lane struct {
 	served      int
 	windowStart time.Time
 	rate        float64
-	// wake tells the lane's feeder that there is room again.
-	wake chan struct{}
+	// wake tells the lane's feeder that there is room again. It is parked while it
+	// waits for that: whether the queue has tasks is not known.
+	wake   chan struct{}
+	parked bool
 }
 
 type dispatcher struct {
@@ -64,6 +72,7 @@ type dispatcher struct {
 	suspect   *job // the one that holds the others back
 	free      int
 	lastFreed time.Time
+	choosing  bool // the free handler waits for the lanes' answers
 	closed    bool
 }
 
@@ -104,6 +113,7 @@ func (d *dispatcher) offer(l *lane, jobs []*job) (refused []*job) {
 	if d.closed {
 		return jobs
 	}
+	l.parked = false
 	for _, j := range jobs {
 		if j.lost >= suspectAfter {
 			d.suspects = append(d.suspects, j)
@@ -111,6 +121,7 @@ func (d *dispatcher) offer(l *lane, jobs []*job) (refused []*job) {
 			l.ready = append(l.ready, j)
 		}
 	}
+	d.choosing = d.choosing && d.anyUnasked()
 	d.dispatch()
 	return nil
 }
@@ -119,6 +130,10 @@ func (d *dispatcher) offer(l *lane, jobs []*job) (refused []*job) {
 func (d *dispatcher) freed(j *job) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.free == 0 && len(d.lanes) > 1 && d.anyUnasked() {
+		d.choosing = true
+		time.AfterFunc(answerTime, d.choose)
+	}
 	d.free++
 	d.lastFreed = time.Now()
 	if d.suspect == j {
@@ -133,8 +148,29 @@ func (d *dispatcher) freed(j *job) {
 	}
 }
 
+// park notes that the lane's feeder has asked for nothing and waits to be woken.
+func (d *dispatcher) park(l *lane) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l.parked = true
+}
+
+// anyUnasked reports whether there is a lane of which it is not known whether its
+// queue has tasks.
+func (d *dispatcher) anyUnasked() bool {
+	return slices.ContainsFunc(d.lanes, func(l *lane) bool { return l.parked && len(l.ready) == 0 })
+}
+
+// choose ends the wait for answers. The lanes that have not answered have nothing.
+func (d *dispatcher) choose() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.choosing = false
+	d.dispatch()
+}
+
 func (d *dispatcher) dispatch() {
-	for d.free > 0 && !d.closed {
+	for d.free > 0 && !d.choosing && !d.closed {
 		j := d.next()
 		if j == nil {
 			return

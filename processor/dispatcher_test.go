@@ -2,6 +2,7 @@ package processor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,13 @@ func started(concurrency int, queues ...Queue) (*dispatcher, *[]*job) {
 	var log []*job
 	d := newDispatcher(Config{Concurrency: concurrency, Queues: queues}, func(j *job) { log = append(log, j) })
 	return d, &log
+}
+
+// soFar is what was started, by whomever.
+func soFar(d *dispatcher, log *[]*job) []*job {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(*log)
 }
 
 func jobs(l *lane, n int) []*job {
@@ -157,23 +165,59 @@ func TestSuspectsRunOneAtATime(t *testing.T) {
 		for _, j := range suspects {
 			j.lost = suspectAfter
 		}
+		wantStarted := func(when string, n int, last *job) {
+			t.Helper()
+			if got := soFar(d, log); len(got) != n || last != nil && got[n-1] != last {
+				t.Fatalf("%s: %d started, want %d", when, len(got), n)
+			}
+		}
 		d.offer(l, append(suspects, jobs(l, 2)...))
-		if len(*log) != 3 || (*log)[0] != suspects[0] {
-			t.Fatalf("%d started, want the first suspect and the two that are none", len(*log))
+		wantStarted("the first suspect, and the two that are none", 3, nil)
+		if (*log)[0] != suspects[0] {
+			t.Error("the suspect came last")
 		}
 		d.freed(suspects[0])
-		if len(*log) != 4 || (*log)[3] != suspects[1] {
-			t.Fatalf("%d started, want the second suspect once the first has ended", len(*log))
-		}
+		wantStarted("the second once the first has ended", 4, suspects[1])
 		time.Sleep(suspectHold + time.Millisecond)
 		synctest.Wait()
-		if len(*log) != 5 {
-			t.Errorf("%d started, want the third suspect while the second runs on", len(*log))
-		}
+		wantStarted("the third while the second runs on", 5, suspects[2])
 		d.freed(suspects[1])
 		d.freed(suspects[2])
 		time.Sleep(suspectHold + time.Millisecond) // the timers end in the bubble
 	})
+}
+
+// With slow handlers nothing is ready when one comes free. Then a strict lane has
+// answerTime to say that it has something.
+func TestTheChoiceWaitsForAnswers(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			d, log := started(1, Queue{Name: "default", Weight: 1}, Queue{Name: "now", Strict: true})
+			lane, strict := d.lanes[0], d.lanes[1]
+			slow := jobs(lane, 1)
+			d.offer(lane, slow)
+			time.Sleep(time.Minute)
+			d.park(lane)
+			d.park(strict)
+			d.freed(slow[0])
+			common := jobs(lane, 1)
+			d.offer(lane, common)
+			if len(soFar(d, log)) != 1 {
+				t.Fatal("whichever answered first was served")
+			}
+			if answers {
+				d.offer(strict, jobs(strict, 1))
+				if got := soFar(d, log); len(got) != 2 || got[1].lane != strict {
+					t.Error("the strict lane was not served at once")
+				}
+			}
+			time.Sleep(answerTime)
+			synctest.Wait()
+			if got := soFar(d, log); len(got) != 2 || !answers && got[1] != common[0] {
+				t.Errorf("%d started, want 2", len(got))
+			}
+		})
+	}
 }
 
 func TestStaleJobsAreHandedBack(t *testing.T) {

@@ -52,6 +52,7 @@ func (f *feeder) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		room := f.p.dispatcher.room(f.lane)
 		if room <= 0 && f.puller.Asked() == 0 {
+			f.p.dispatcher.park(f.lane)
 			select {
 			case <-f.lane.wake:
 			case <-ctx.Done():

@@ -54,6 +54,7 @@ func TestFinishedMeanwhile(t *testing.T) {
 					}
 					want := record(task, millrace.Cancelled)
 					want.FinishedAt = time.Now().UTC()
+					want.ExpiresAt = want.FinishedAt.Add(time.Hour)
 					data, err := json.Marshal(want)
 					if err != nil {
 						t.Fatal(err)
@@ -62,13 +63,16 @@ func TestFinishedMeanwhile(t *testing.T) {
 						t.Fatal(err)
 					}
 					ran := runs.Load()
-					time.Sleep(time.Hour)
+					time.Sleep(10 * time.Minute)
 					wantRecord(t, want, lookup(t, store, "t1"))
 					if after > 0 && runs.Load() > ran+1 || after == 0 && runs.Load() != ran {
 						t.Errorf("it ran %d times, and %d before it was called off", runs.Load(), ran)
 					}
 					if got := acknowledged(t, b, "default"); got != 1 {
 						t.Error("it is not off its queue")
+					}
+					if all := dead(t, b); len(all) > 0 {
+						t.Errorf("dead: %v", all)
 					}
 				})
 			})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -103,6 +104,11 @@ func TestTerms(t *testing.T) {
 			kind,
 			millrace.Options{MaxAttempts: 1, Backoff: &ofTask, Timeout: minute, ResultTTL: minute},
 			terms{1, ofTask, time.Minute, time.Minute},
+		},
+		"a record for longer than one is kept": {
+			Kind{},
+			millrace.Options{ResultTTL: math.MaxInt64},
+			terms{4, millrace.DefaultBackoff(), 0, 7 * 24 * time.Hour},
 		},
 		"a task that makes no sense": {
 			kind,

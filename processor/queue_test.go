@@ -178,7 +178,7 @@ func served(t *testing.T, queues []processor.Queue, each int, takes time.Duratio
 }
 
 func TestWeights(t *testing.T) {
-	for _, takes := range []time.Duration{10 * time.Millisecond, 200 * time.Millisecond} {
+	for _, takes := range []time.Duration{10 * time.Millisecond, 200 * time.Millisecond, 5 * time.Second} {
 		t.Run(fmt.Sprint("tasks of ", takes), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				order := served(t, []processor.Queue{{Name: "critical", Weight: 6}, {Name: "default", Weight: 3}, {Name: "bulk", Weight: 1}}, 60, takes)
@@ -197,10 +197,10 @@ func TestWeights(t *testing.T) {
 }
 
 func TestStrictQueues(t *testing.T) {
-	for _, takes := range []time.Duration{10 * time.Millisecond, 200 * time.Millisecond} {
+	for _, takes := range []time.Duration{10 * time.Millisecond, 200 * time.Millisecond, 5 * time.Second} {
 		t.Run(fmt.Sprint("tasks of ", takes), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				order := served(t, []processor.Queue{{Name: "a", Weight: 5}, {Name: "now", Strict: true}, {Name: "b", Weight: 5}}, 30, takes)
+				order := served(t, []processor.Queue{{Name: "default", Weight: 5}, {Name: "now", Strict: true}, {Name: "bulk", Weight: 5}}, 30, takes)
 				early := 0
 				for _, queue := range order[:30] {
 					if queue != "now" {
@@ -215,7 +215,7 @@ func TestStrictQueues(t *testing.T) {
 				for _, queue := range order[32:52] {
 					count[queue]++
 				}
-				if count["a"] < 8 || count["b"] < 8 {
+				if count["default"] < 8 || count["bulk"] < 8 {
 					t.Errorf("afterwards the others shared %v: %v", count, order)
 				}
 			})

@@ -95,7 +95,7 @@ func (k Kind) terms(o millrace.Options) terms {
 		maxAttempts: firstPositive(o.MaxAttempts, k.MaxAttempts, millrace.DefaultMaxAttempts),
 		backoff:     millrace.DefaultBackoff(),
 		timeout:     firstPositive(time.Duration(o.Timeout), k.Timeout, 0),
-		resultTTL:   firstPositive(time.Duration(o.ResultTTL), k.ResultTTL, time.Duration(millrace.DefaultResultTTL)),
+		resultTTL:   min(firstPositive(time.Duration(o.ResultTTL), k.ResultTTL, time.Duration(millrace.DefaultResultTTL)), time.Duration(millrace.MaxResultTTL)),
 	}
 	// A task that was written by another program may hold anything.
 	if o.Backoff != nil && o.Backoff.Validate() == nil {

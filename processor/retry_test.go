@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -170,8 +171,7 @@ func TestPanics(t *testing.T) {
 			case 1:
 				panic("oops")
 			case 2:
-				var m map[string]int
-				m["x"] = 1
+				return []string{}[task.Attempt], nil
 			case 3:
 				panic(errors.New(strings.Repeat("€", 2000)))
 			}
@@ -184,7 +184,7 @@ func TestPanics(t *testing.T) {
 		long := "panic: " + strings.Repeat("€", 680) + "…" // 2 KiB, and whole characters
 		want := record(task, millrace.Succeeded,
 			attempt{err: "panic: oops", panics: true},
-			attempt{after: 30 * time.Second, err: "panic: assignment to entry in nil map", panics: true},
+			attempt{after: 30 * time.Second, err: "panic: runtime error: index out of range [2] with length 0", panics: true},
 			attempt{after: 30 * time.Second, err: long, panics: true},
 			attempt{after: 30 * time.Second})
 		want.Result, want.Error = json.RawMessage(`null`), ""
@@ -193,6 +193,29 @@ func TestPanics(t *testing.T) {
 			if !strings.Contains(a.Stack, "retry_test.go") || len(a.Stack) > 8<<10+3 {
 				t.Errorf("attempt %d has a stack of %d bytes, which does not show where it happened:\n%s", a.Number, len(a.Stack), a.Stack)
 			}
+		}
+	})
+}
+
+// A handler that ends its goroutine, as a test's FailNow does, has failed, and its
+// place is free again.
+func TestGoexit(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBroker(t)
+		store := open(t, b, streams.Config{})
+		p := newProcessor(t, store, processor.Config{Concurrency: 1})
+		handle(p, "test.exit", func(_ context.Context, task millrace.RawTask) (any, error) {
+			if task.Attempt == 1 {
+				runtime.Goexit()
+			}
+			return nil, nil
+		})
+		start(t, p)
+		task := newTask("t1", "test.exit")
+		submit(t, store, task)
+		got := finishedIn(t, store, "t1", time.Hour)
+		if got.State != millrace.Succeeded || len(got.Attempts) != 2 || !strings.Contains(got.Attempts[0].Error, "ended its goroutine") {
+			t.Errorf("%+v", got)
 		}
 	})
 }

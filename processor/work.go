@@ -108,14 +108,26 @@ func (p *Processor) call(h handler, j *job, t terms, attempt int) (json.RawMessa
 	return result, judge(err, context.Cause(ctx), attempt, t, rand.Float64())
 }
 
-func protect(ctx context.Context, h handler, t millrace.RawTask) (result json.RawMessage, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{value: v, stack: string(debug.Stack())}
-		}
+// protect calls the handler on a goroutine of its own, so that neither a panic nor
+// the end of the goroutine (runtime.Goexit, as a test's FailNow does) goes further.
+func protect(ctx context.Context, h handler, t millrace.RawTask) (json.RawMessage, error) {
+	var result json.RawMessage
+	err := errGoexit
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if v := recover(); v != nil {
+				err = &panicError{value: v, stack: string(debug.Stack())}
+			}
+		}()
+		result, err = h.call(ctx, t)
 	}()
-	return h.call(ctx, t)
+	<-done
+	return result, err
 }
+
+var errGoexit = errors.New("the handler ended its goroutine instead of returning")
 
 // panicError is a handler's panic as an error.
 type panicError struct {
@@ -141,7 +153,7 @@ func (p *Processor) conclude(j *job, run millrace.Attempt, o outcome, result jso
 		case err == nil:
 			return
 		case errors.Is(err, millrace.ErrConflict):
-			p.yield(j)
+			p.yield(j, r, o)
 			return
 		case errors.Is(err, millrace.ErrInvalid):
 			// Too large, for all that is cut off: write what matters.
@@ -168,8 +180,8 @@ func (p *Processor) write(j *job, r millrace.Record, o outcome, t terms) error {
 }
 
 // yield looks at who wrote the record instead, and takes the task off the queue
-// if it is finished.
-func (p *Processor) yield(j *job) {
+// if it is finished. It may have been this worker, whose answer got lost.
+func (p *Processor) yield(j *job, r millrace.Record, o outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
 	defer cancel()
 	f, err := p.store.Lookup(ctx, j.Task.ID)
@@ -180,6 +192,8 @@ func (p *Processor) yield(j *job) {
 		if err := j.Ack(); err != nil {
 			p.log.Warn("cannot acknowledge a finished task", "task", j.Task.ID, "error", err)
 		}
+	case f.Record.State == r.State && f.Record.NextAt.Equal(r.NextAt) && len(f.Record.Attempts) == len(r.Attempts):
+		p.release(j, o.delay)
 	default:
 		p.log.Warn("another worker has the task; its outcome here is dropped", "task", j.Task.ID)
 	}

@@ -26,8 +26,8 @@ import (
 //
 // While a batch is under way the next one gathers. The writers that a batch
 // released come back within a moment if they come back at all, so the committer
-// waits for them, half the time that the last batch took at most: else half of
-// them would always just miss the next batch.
+// waits for them, half the time that the last batch took at most, and never more
+// than maxPatience: else half of them would always just miss the next batch.
 //
 // A batch is all or nothing. If it is refused, its messages are published one by
 // one: a bad one never fails its neighbours. (Not by halves: each refused batch was
@@ -41,6 +41,7 @@ const (
 	maxBatch      = 500
 	maxBatchBytes = 4 << 20
 	maxWaiting    = 4096
+	maxPatience   = 5 * time.Millisecond
 	// maxHeaders is what the headers of a batch add to a message at most.
 	maxHeaders = 256
 )
@@ -187,7 +188,7 @@ func (c *committer) gather(ctx context.Context, first *write) []*write {
 			break
 		}
 		if patience == nil {
-			timer := time.NewTimer(c.took / 2)
+			timer := time.NewTimer(min(c.took/2, maxPatience))
 			defer timer.Stop()
 			patience = timer.C
 		}

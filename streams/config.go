@@ -79,6 +79,9 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf("route %s=%s: there is no queue %q; the queues are %v", r.Kinds, r.Queue, r.Queue, c.Queues))
 		}
 	}
+	if everything := millrace.RouteTo(c.Routes, "*"); !slices.Contains(c.Queues, everything) {
+		errs = append(errs, fmt.Errorf("there is no queue %q, where tasks go that no route matches: add it, or a route for all the rest, as in \"*=%s\"", everything, c.Queues[0]))
+	}
 	if c.MaxQueueBytes < 1<<20 {
 		errs = append(errs, fmt.Errorf("a queue needs at least 1 MiB, not %d bytes", c.MaxQueueBytes))
 	}

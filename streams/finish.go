@@ -3,8 +3,11 @@ package streams
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace"
 )
@@ -75,17 +78,31 @@ func (s *Store) Retry(ctx context.Context, d *Delivery, r millrace.Record, delay
 // is kept among the dead first. If somebody else has finished it meanwhile, their
 // record stands, this one is dropped, and the error is [millrace.ErrConflict].
 func (s *Store) Finish(ctx context.Context, d *Delivery, r millrace.Record, ttl time.Duration) error {
+	if r.FinishedAt.IsZero() {
+		r.FinishedAt = time.Now().UTC()
+	}
+	ttl = max(ttl, time.Second)
 	r.ExpiresAt = r.FinishedAt.Add(ttl)
 	if r.State == millrace.Failed {
 		if err := s.bury(ctx, d, r); err != nil {
 			return err
 		}
 	}
-	if err := s.putRecord(ctx, d, r, ttl); err != nil {
+	// Its last second is not the moment to forget that the task was done.
+	err := s.putRecord(ctx, d, r, ttl+forgetAfter)
+	if errors.Is(err, millrace.ErrConflict) && r.State == millrace.Failed {
+		return errors.Join(err, s.unbury(ctx, r))
+	}
+	if err != nil {
 		return err
 	}
 	return d.Ack()
 }
+
+// forgetAfter is how much longer than it is shown a final record is kept: it is
+// also what keeps a task from being done again, when its acknowledgement was lost,
+// or when a worker wakes up that was frozen with it.
+const forgetAfter = time.Hour
 
 func (s *Store) putRecord(ctx context.Context, d *Delivery, r millrace.Record, ttl time.Duration) error {
 	data, err := encode(r)
@@ -135,6 +152,23 @@ func (s *Store) bury(ctx context.Context, d *Delivery, r millrace.Record) error 
 	}
 	if _, err := s.dead.store(ctx, newMessage(deadSubject(r.Queue, r.Kind, r.ID), data, anyRevision)); err != nil {
 		return fmt.Errorf("keep dead task %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// unbury takes a task out again that was not to be buried: somebody else finished
+// it, and not as failed.
+func (s *Store) unbury(ctx context.Context, r millrace.Record) error {
+	f, ok, err := s.lookupRecord(ctx, r.ID)
+	if err != nil || !ok || !f.Record.State.Final() || f.Record.State == millrace.Failed {
+		return err
+	}
+	stream, err := s.js.Stream(ctx, deadStream)
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(deadSubject(r.Queue, r.Kind, r.ID)))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: take task %s from the dead: %w", millrace.ErrUnavailable, r.ID, err)
 	}
 	return nil
 }

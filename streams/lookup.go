@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"millrace"
 )
@@ -12,8 +13,6 @@ type Found struct {
 	Record millrace.Record
 	// Version changes whenever the record does.
 	Version string
-	// Task is the task itself while its queue's log tells the state, else nil.
-	Task *millrace.RawTask
 }
 
 // Lookup finds a task by its id: in its record, else in a log, where a task that
@@ -58,6 +57,9 @@ func (s *Store) lookupRecord(ctx context.Context, id string) (Found, bool, error
 	if err != nil {
 		return Found{}, false, err
 	}
+	if r.State.Final() && !r.ExpiresAt.IsZero() && !time.Now().Before(r.ExpiresAt) {
+		return Found{}, false, fmt.Errorf("task %s: %w", id, millrace.ErrGone)
+	}
 	return Found{Record: *r, Version: fmt.Sprintf("record%d", found[0].seq)}, true, nil
 }
 
@@ -93,6 +95,5 @@ func (s *Store) lookupLog(ctx context.Context, queue, id string) (f *Found, acke
 			SubmittedAt: submitted,
 		},
 		Version: fmt.Sprintf("%s%d", state, found[0].seq),
-		Task:    &task,
 	}, false, nil
 }

@@ -13,7 +13,6 @@ const (
 	resultsBucket = "results"
 	claimsBucket  = "claims"
 	ordersBucket  = "orders"
-	orderEvents   = "order-events"
 	consumerName  = "workers"
 )
 

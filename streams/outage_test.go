@@ -199,22 +199,23 @@ func TestOpenWaitsForTheBroker(t *testing.T) {
 
 func TestInvalidConfigs(t *testing.T) {
 	for why, cfg := range map[string]streams.Config{
-		"a hostile queue":     {Queues: []string{"default", "*"}},
-		"a queue twice":       {Queues: []string{"default", "default"}},
-		"a route to nowhere":  {Routes: []millrace.Route{{Kinds: "*", Queue: "nowhere"}}},
-		"a tiny queue":        {MaxQueueBytes: 1 << 10},
-		"a negative queue":    {MaxQueueBytes: -1},
-		"two replicas":        {Replicas: 2},
-		"a short lease":       {AckWait: time.Millisecond},
-		"a negative timeout":  {Timeout: -time.Second},
-		"an unreadable place": {URL: "nats://[", AckWait: time.Minute},
+		"a hostile queue":      {Queues: []string{"default", "*"}},
+		"nowhere for the rest": {Queues: []string{"fast"}, Routes: []millrace.Route{{Kinds: "a", Queue: "fast"}}},
+		"a queue twice":        {Queues: []string{"default", "default"}},
+		"a route to nowhere":   {Routes: []millrace.Route{{Kinds: "*", Queue: "nowhere"}}},
+		"a tiny queue":         {MaxQueueBytes: 1 << 10},
+		"a negative queue":     {MaxQueueBytes: -1},
+		"two replicas":         {Replicas: 2},
+		"a short lease":        {AckWait: time.Millisecond},
+		"a negative timeout":   {Timeout: -time.Second},
+		"an unreadable place":  {URL: "nats://[", AckWait: time.Minute},
 	} {
 		if _, err := streams.Open(t.Context(), cfg); err == nil {
 			t.Errorf("%s is taken", why)
 		}
 	}
 	// All that is wrong is said at once.
-	_, err := streams.Open(t.Context(), streams.Config{Queues: []string{"a.b"}, Replicas: 7, AckWait: 1})
+	_, err := streams.Open(t.Context(), streams.Config{Queues: []string{"default", "a.b"}, Replicas: 7, AckWait: 1})
 	if joined, ok := errors.Unwrap(err).(interface{ Unwrap() []error }); !ok || len(joined.Unwrap()) != 3 {
 		t.Errorf("got %v, want three complaints", err)
 	}

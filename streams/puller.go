@@ -39,6 +39,7 @@ type Puller struct {
 	msgs    chan *nats.Msg
 	asked   []request // oldest first, as the server serves them
 	lastAsk uint64
+	floorAt time.Time // when the queue's floor was last noted
 }
 
 // request is a pull request that stands at the server.
@@ -64,7 +65,14 @@ func (s *Store) Pull(queue string) (*Puller, error) {
 // more only when half of the room is not asked for, since a request costs as much
 // as a task. No tasks and no error means that none came.
 func (p *Puller) Next(ctx context.Context, room int) ([]*Delivery, error) {
-	p.forgetLost(time.Now())
+	now := time.Now()
+	p.forgetLost(now)
+	if now.Sub(p.floorAt) >= floorEvery {
+		p.floorAt = now
+		if err := p.store.noteFloor(ctx, p.queue); err != nil && ctx.Err() == nil {
+			return nil, err
+		}
+	}
 	if want := min(room, maxAsked) - p.Asked(); want > 0 && 2*want >= room {
 		if err := p.ask(want); err != nil {
 			return nil, err
@@ -191,7 +199,8 @@ func (p *Puller) ended(id, status, description string) error {
 // Restore creates the queue's consumer if it is missing. Call it when [Puller.Next]
 // fails: somebody may have deleted it.
 func (p *Puller) Restore(ctx context.Context) error {
-	return ensureWorkers(ctx, p.store.js, p.store.cfg, p.queue)
+	_, err := ensureWorkers(ctx, p.store.js, p.store.cfg, p.queue)
+	return err
 }
 
 // Close ends the requests that stand and hands back what came for them.

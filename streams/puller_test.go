@@ -258,3 +258,29 @@ func ended(t *testing.T) context.Context {
 	cancel()
 	return ctx
 }
+
+// Somebody deletes a queue's whole log, whose numbers then start anew: what is
+// submitted afterwards is not taken for something that was done long ago.
+func TestLogDeleted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBroker(t)
+		store := open(t, b, streams.Config{})
+		p := pull(t, store, "default")
+		fill(t, store, 100)
+		for _, d := range take(t, p, 100) {
+			if err := store.Finish(t.Context(), d, recordOf(d, millrace.Succeeded), time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(3 * time.Hour)
+		wantNothing(t, p, 10*time.Second) // and it notes how far it is
+		if err := inspect(t, b).DeleteStream(t.Context(), "TASKS_default"); err != nil {
+			t.Fatal(err)
+		}
+		again := open(t, b, streams.Config{})
+		submit(t, again, newTask("new"))
+		if d := takeWithin(t, pull(t, again, "default"), time.Minute); d.Task.ID != "new" {
+			t.Errorf("%s came", d.Task.ID)
+		}
+	})
+}

@@ -62,9 +62,11 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	if err := ensureWhenReady(ctx, js, cfg); err != nil {
+	ackWait, err := ensureWhenReady(ctx, js, cfg)
+	if err != nil {
 		return nil, err
 	}
+	cfg.AckWait = ackWait // leases are by what the server goes by
 	r, err := newReplies(nc, link, cfg.Timeout)
 	if err != nil {
 		return nil, err
@@ -85,20 +87,20 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 
 // ensureWhenReady tries until the topology stands or ctx ends: a cluster that
 // has just started has no leader for a second or two, and says so in many ways.
-func ensureWhenReady(ctx context.Context, js jetstream.JetStream, cfg Config) error {
+func ensureWhenReady(ctx context.Context, js jetstream.JetStream, cfg Config) (time.Duration, error) {
 	for {
-		err := ensure(ctx, js, cfg)
+		ackWait, err := ensure(ctx, js, cfg)
 		var refused *jetstream.APIError
 		var mismatch *MismatchError
 		transient := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, context.DeadlineExceeded) ||
 			errors.Is(err, nats.ErrTimeout) || errors.As(err, &refused) && refused.Code == 503
 		if err == nil || !transient || errors.As(err, &mismatch) {
-			return err
+			return ackWait, err
 		}
 		cfg.Logger.Warn("the broker is not ready yet", "error", err)
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", err, ctx.Err())
+			return 0, fmt.Errorf("%w: %w", err, ctx.Err())
 		case <-time.After(250 * time.Millisecond):
 		}
 	}
@@ -120,7 +122,8 @@ func (s *Store) Close() {
 // Queues are the lanes that this store knows.
 func (s *Store) Queues() []string { return s.cfg.Queues }
 
-// AckWait is how long a worker may be silent about a delivery.
+// AckWait is how long a worker may be silent about a delivery: what the server goes
+// by, which may be longer than what was asked for.
 func (s *Store) AckWait() time.Duration { return s.cfg.AckWait }
 
 // Ready says whether work can be taken right now: nil, or an error that wraps

@@ -34,20 +34,6 @@ func (c Config) taskLog(queue string) jetstream.StreamConfig {
 	}
 }
 
-// workers is the one consumer of a queue's log that all of its workers share.
-// No MaxDeliver: the server would strand a task without a word. No BackOff: it
-// would add to the delay of a nak.
-func (c Config) workers() jetstream.ConsumerConfig {
-	return jetstream.ConsumerConfig{
-		Durable:       consumerName,
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       c.AckWait,
-		MaxDeliver:    -1,
-		MaxAckPending: 20_000,
-		MaxWaiting:    4096,
-	}
-}
-
 // dead keeps the tasks that failed for good.
 func (c Config) dead() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -66,11 +52,11 @@ func (c Config) dead() jetstream.StreamConfig {
 
 // bucket is the stream behind a key-value bucket, as any NATS client reads it,
 // with atomic batches besides.
-func (c Config) bucket(name, description string, maxAge time.Duration, more ...string) jetstream.StreamConfig {
+func (c Config) bucket(name, description string, maxAge time.Duration) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               bucketStream(name),
 		Description:        description,
-		Subjects:           append([]string{"$KV." + name + ".>"}, more...),
+		Subjects:           []string{"$KV." + name + ".>"},
 		Retention:          jetstream.LimitsPolicy,
 		Storage:            jetstream.FileStorage,
 		Discard:            jetstream.DiscardNew,
@@ -92,9 +78,9 @@ func (c Config) topology() []jetstream.StreamConfig {
 	}
 	return append(all,
 		c.dead(),
-		c.bucket(resultsBucket, "records of tasks, by id", time.Duration(millrace.MaxResultTTL)),
+		c.bucket(resultsBucket, "records of tasks, by id", time.Duration(millrace.MaxResultTTL)+forgetAfter),
 		c.bucket(claimsBucket, "idempotency keys", 24*time.Hour),
-		c.bucket(ordersBucket, "orders, and what happened to them", 0, orderEvents+".>"),
+		c.bucket(ordersBucket, "orders, by id", 0),
 	)
 }
 
@@ -112,26 +98,25 @@ func (e *MismatchError) Error() string {
 }
 
 // ensure creates what is missing and brings what exists up to date. It never
-// shrinks a limit and never deletes, so an operator may enlarge anything.
-func ensure(ctx context.Context, js jetstream.JetStream, c Config) error {
+// shrinks a limit and never deletes, so an operator may enlarge anything. It
+// returns the shortest ack wait of the queues.
+func ensure(ctx context.Context, js jetstream.JetStream, c Config) (time.Duration, error) {
 	for _, want := range c.topology() {
 		if err := ensureStream(ctx, js, want); err != nil {
-			return err
+			return 0, err
 		}
 	}
+	var shortest time.Duration
 	for _, q := range c.Queues {
-		if err := ensureWorkers(ctx, js, c, q); err != nil {
-			return err
+		ackWait, err := ensureWorkers(ctx, js, c, q)
+		if err != nil {
+			return 0, err
+		}
+		if shortest == 0 || ackWait < shortest {
+			shortest = ackWait
 		}
 	}
-	return nil
-}
-
-func ensureWorkers(ctx context.Context, js jetstream.JetStream, c Config, queue string) error {
-	if _, err := js.CreateOrUpdateConsumer(ctx, taskStream(queue), c.workers()); err != nil {
-		return fmt.Errorf("consumer of queue %s: %w", queue, err)
-	}
-	return nil
+	return shortest, nil
 }
 
 func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
@@ -142,6 +127,10 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			stream, err = js.Stream(ctx, want.Name)
 		}
+	}
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == codeInsufficientStorage {
+		return fmt.Errorf("stream %s: the server has no room to set aside %d MiB for it: free some disk, or give each queue less (--queue-mb): %w", want.Name, want.MaxBytes>>20, err)
 	}
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", want.Name, err)

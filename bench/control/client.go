@@ -31,7 +31,8 @@ func (c *Client) Work() error { return c.order(order{Do: work}) }
 // Await returns when n tasks are finished, since the system started.
 func (c *Client) Await(n int) error { return c.order(order{Do: await, N: n}) }
 
-// Profile begins a CPU profile, and the next call ends it.
+// Profile begins a CPU profile, and the next call ends it: path is what the names of
+// the files begin with.
 func (c *Client) Profile(path string) error { return c.order(order{Do: profile, Path: path}) }
 
 func (c *Client) order(o order) error {

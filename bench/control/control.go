@@ -19,7 +19,7 @@ const (
 	fill    = "fill"    // queue N tasks, without HTTP
 	work    = "work"    // start the worker
 	await   = "await"   // answer when N tasks are finished
-	profile = "profile" // write a CPU profile to Path, until the next order of this kind
+	profile = "profile" // begin a CPU profile at Path, or end it
 )
 
 type order struct {

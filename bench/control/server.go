@@ -59,8 +59,9 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, hello Hello, sys Sy
 }
 
 type server struct {
-	sys       System
-	profiling *os.File
+	sys  System
+	cpu  *os.File // the profile under way, if any
+	heap string   // where the other will go
 }
 
 func (s *server) obey(ctx context.Context, o order) error {
@@ -102,21 +103,20 @@ func (s *server) await(ctx context.Context, n int) error {
 	}
 }
 
-// profile starts a CPU profile, or ends it and writes what is on the heap beside
-// it.
+// profile starts a CPU profile, or ends it and writes what is on the heap.
 func (s *server) profile(path string) error {
-	if s.profiling == nil {
-		file, err := os.Create(path)
+	if s.cpu == nil {
+		cpu, err := os.Create(path + ".cpu.prof")
 		if err != nil {
 			return err
 		}
-		s.profiling = file
-		return pprof.StartCPUProfile(file)
+		s.cpu, s.heap = cpu, path+".heap.prof"
+		return pprof.StartCPUProfile(cpu)
 	}
 	pprof.StopCPUProfile()
-	cpu := s.profiling
-	s.profiling = nil
-	heap, err := os.Create(path + ".heap")
+	cpu := s.cpu
+	s.cpu = nil
+	heap, err := os.Create(s.heap)
 	if err != nil {
 		return errors.Join(err, cpu.Close())
 	}

@@ -14,7 +14,7 @@ const Kind = "bench.noop"
 // BodySize is how many bytes a submission has.
 const BodySize = 300
 
-// Args is what the handler gets. Every system decodes it.
+// Args is what the handler gets, and does not look at.
 type Args struct {
 	Reference string `json:"reference"`
 	Customer  string `json:"customer_id"`

@@ -87,6 +87,7 @@ func (c *campaign) until(t *testing.T, accepted int) {
 func (c *campaign) verify(t *testing.T, broker inspector) {
 	t.Helper()
 	var lost, repeated atomic.Int64
+	var worst atomic.Int64
 	inParallel(buyers, c.orders, func(i int) {
 		gateway := c.gateways[i%len(c.gateways)]
 		order, err := gateway.decided(t.Context(), orderID(i))
@@ -109,10 +110,11 @@ func (c *campaign) verify(t *testing.T, broker inspector) {
 		}
 		if task.Lost > 0 {
 			lost.Add(1)
+			worst.Store(max(worst.Load(), int64(task.Lost)))
 		}
 		repeated.Add(int64(len(task.Attempts) - 1))
 	})
-	t.Logf("%d orders in %d requests; %d tasks lost a worker, %d attempts failed", c.orders, c.tries.Load(), lost.Load(), repeated.Load())
+	t.Logf("%d orders in %d requests; %d tasks lost a worker (one of them %d), %d attempts failed", c.orders, c.tries.Load(), lost.Load(), worst.Load(), repeated.Load())
 	if s := broker.state(t, "KV_orders"); s.LastSeq != uint64(c.orders) || s.Msgs != uint64(c.orders) {
 		t.Errorf("%d orders were written %d times, and %d are kept", c.orders, s.LastSeq, s.Msgs)
 	}

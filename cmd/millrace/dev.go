@@ -54,7 +54,7 @@ type node struct {
 }
 
 // run starts everything, calls ready, and stops everything when ctx ends: first
-// what takes work, then what does it, then where it is kept.
+// what takes work and what does it, then where it is kept.
 func (n *node) run(ctx context.Context, ready func(*node)) error {
 	server, err := embedded.Start(ctx, embedded.Config{
 		DataDir: n.flags.DataDir, Port: int(n.flags.NATSPort), Sync: time.Duration(n.flags.Sync), Logger: n.log,

@@ -139,13 +139,17 @@ func parseLine(data []byte, seen map[string]int) orderLine {
 	l := orderLine{data: data}
 	var order map[string]json.RawMessage
 	if err := json.Unmarshal(data, &order); err != nil {
-		l.bad = fmt.Errorf("the line is no JSON object: %w", err)
+		l.bad = errors.New(`the line is no JSON object, as in {"reference": "1001", "currency": "GBP", "items": [...]}`)
 		return l
 	}
 	// A reference that is no text is the server's to refuse.
 	_ = json.Unmarshal(order["reference"], &l.reference)
-	if _, ok := order["order_id"]; ok {
-		return l
+	if own, ok := order["order_id"]; ok {
+		if s := string(own); s != `""` && s != "null" {
+			return l
+		}
+		delete(order, "order_id")
+		data, _ = json.Marshal(order) // what was decoded encodes
 	}
 	if l.reference != "" {
 		l.id = millrace.DeriveID("order", l.reference)

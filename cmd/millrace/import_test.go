@@ -280,6 +280,7 @@ func TestImportBesides(t *testing.T) {
 // TestImportWithoutServer is an import that nobody answers: it ends by itself, with
 // word of what to do, and at once when it is told to.
 func TestImportWithoutServer(t *testing.T) {
+	t.Parallel() // it only waits
 	sample, err := filepath.Abs(sampleFile)
 	if err != nil {
 		t.Fatal(err)

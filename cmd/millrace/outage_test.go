@@ -91,6 +91,7 @@ func TestBrokerGone(t *testing.T) {
 // TestBrokerFrozen stops the server without a word: connections stay, and nobody
 // answers.
 func TestBrokerFrozen(t *testing.T) {
+	t.Parallel() // it only waits
 	b := startBroker(t)
 	_, api := startGateway(t, b)
 	wantAvailable(t, api)

@@ -80,15 +80,14 @@ func (r *report) finish() {
 		fmt.Fprintln(r.out, "Refused:")
 	}
 	for _, l := range r.refused {
-		fmt.Fprintf(r.out, "  line %-5d %-10s %s\n", l.Line, shown(l.Reference), l.Error)
+		fmt.Fprintf(r.out, "  line %-5d %-10s %s\n", l.Line, shown(l.Reference, 40), shown(l.Error, 1000))
 	}
 	fmt.Fprintf(r.out, "%d orders accepted, %d lines refused.\n", r.accepted, len(r.refused))
 }
 
 // shown is a text from the file as it may go to a terminal: short, and without
 // what a terminal would take for a command.
-func shown(s string) string {
-	const limit = 40
+func shown(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r

@@ -93,7 +93,8 @@ func flagNames(node *kong.Node) []string {
 // Resolve returns what the environment says of a flag, else what the file does.
 func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	name := envPrefix + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
-	if value, ok := s.env[name]; ok {
+	// An empty variable is one that is not set, as Compose passes it on.
+	if value := s.env[name]; value != "" {
 		return value, nil
 	}
 	return text(s.file[flag.Name]), nil

@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"regexp"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -124,21 +127,23 @@ func TestInterruptedStart(t *testing.T) {
 func TestLongPollEnds(t *testing.T) {
 	node, api := startDev(t)
 	id := api.submit(t, `{"kind":"nobody.knows"}`)
-	type told struct {
-		reply
-		err error
-	}
-	waited := make(chan told, 1)
-	go func() {
-		r, err := api.send(t.Context(), http.MethodGet, "/v1/tasks/"+id+"?wait=25s", "")
-		waited <- told{r, err}
-	}()
-	// It is under way once the node has a connection more than those that idle.
-	api.get(t, "/healthz")
+	asked := make(chan struct{}, 1)
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		WroteRequest: func(httptrace.WroteRequestInfo) { asked <- struct{}{} },
+	})
+	// On a connection of its own: one that idles may be closed just then.
+	waiter := newClient(t, strings.TrimPrefix(api.base, "http://"))
+	var r reply
+	var err error
+	var waiting sync.WaitGroup
+	waiting.Go(func() { r, err = waiter.send(ctx, http.MethodGet, "/v1/tasks/"+id+"?wait=25s", "") })
+	<-asked
+	api.get(t, "/healthz") // comes after it
 	node.signal(t, os.Interrupt)
 	wantExit(t, node, 0, 15*time.Second)
-	if w := <-waited; w.err == nil && w.status != http.StatusOK && w.status != http.StatusServiceUnavailable {
-		t.Errorf("who waited is told: %s", w.reply)
+	waiting.Wait()
+	if err != nil || r.status != http.StatusOK || decode[shownTask](t, r.body).State == "succeeded" {
+		t.Errorf("who waited is told: %s, %v", r, err)
 	}
 }
 
@@ -178,20 +183,23 @@ func TestServe(t *testing.T) {
 // TestRolesStop stops a gateway and a processor, with a broker and without.
 func TestRolesStop(t *testing.T) {
 	b := startBroker(t)
-	gateway, _ := startGateway(t, b)
-	processor := startProcessor(t, b)
-	gateway.signal(t, os.Interrupt)
-	processor.signal(t, syscall.SIGTERM)
-	wantExit(t, gateway, 0, 15*time.Second)
-	wantExit(t, processor, 0, 15*time.Second)
-
-	gateway, _ = startGateway(t, b)
-	processor = startProcessor(t, b)
-	b.kill()
-	gateway.signal(t, os.Interrupt)
-	processor.signal(t, syscall.SIGTERM)
-	wantExit(t, gateway, 0, 15*time.Second)
-	wantExit(t, processor, 0, 15*time.Second)
+	for _, gone := range []bool{false, true} {
+		gateway, api := startGateway(t, b)
+		processor := startProcessor(t, b)
+		// By the time a task is done both are well on their way, and have nothing
+		// more to do.
+		r := api.post(t, "/v1/orders", smallOrder)
+		if _, err := api.finished(t.Context(), decode[imported](t, r.body).TaskID); err != nil {
+			t.Fatal(err)
+		}
+		if gone {
+			b.kill()
+		}
+		gateway.signal(t, os.Interrupt)
+		processor.signal(t, syscall.SIGTERM)
+		wantExit(t, gateway, 0, 15*time.Second)
+		wantExit(t, processor, 0, 15*time.Second)
+	}
 
 	// Nobody answers, and one can wait for that.
 	waiting := start(t, "millrace", "gateway", "--nats", b.url, "--listen", "127.0.0.1:0")
