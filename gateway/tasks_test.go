@@ -6,7 +6,11 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -227,5 +231,84 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	}
 	if len(paths) != 6 {
 		t.Errorf("%d paths are described", len(paths))
+	}
+}
+
+// What is refused claims no key, so it can be mended and sent again under it.
+func TestRefusedRequestsClaimNoKey(t *testing.T) {
+	url, _ := running(t)
+	for path, bodies := range map[string][2]string{
+		"/v1/tasks":  {`{"kind":"echo","queue":"nope"}`, `{"kind":"echo"}`},
+		"/v1/orders": {`{"currency":"GBP","items":[{"sku":"a","quantity":0,"unit_price_minor":1}]}`, `{"currency":"GBP","items":[{"sku":"a","quantity":1,"unit_price_minor":1}]}`},
+	} {
+		if resp, body := ask(t, "POST", url+path, bodies[0], "Idempotency-Key", "k"); resp.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d %v", path, resp.StatusCode, body)
+		}
+		if resp, body := ask(t, "POST", url+path, bodies[1], "Idempotency-Key", "k"); resp.StatusCode != http.StatusAccepted {
+			t.Errorf("%s, mended: %d %v", path, resp.StatusCode, body)
+		}
+	}
+}
+
+// A wait of no time at all is a look.
+func TestShortWaits(t *testing.T) {
+	url, _ := running(t)
+	_, accepted := ask(t, "POST", url+"/v1/tasks", `{"kind":"nobody.knows.it"}`)
+	for _, wait := range []string{"0s", "1ns", "100us", "2ms"} {
+		resp, task := ask(t, "GET", url+"/v1/tasks/"+accepted["id"].(string)+"?wait="+wait, "")
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("wait=%s: %d %v", wait, resp.StatusCode, task)
+		}
+	}
+}
+
+// A gateway that stops answers what it has begun: those who submit get their 202,
+// and those who wait get what there is to see.
+func TestStopAnswersWhatHasBegun(t *testing.T) {
+	store := newStore(t)
+	g, err := New(store, Config{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	url := "http://" + g.Addr().String()
+	_, accepted := ask(t, "POST", url+"/v1/tasks", `{"kind":"nobody.knows.it"}`)
+
+	var asking sync.WaitGroup
+	var under atomic.Int32
+	for i := range 100 {
+		asking.Go(func() {
+			method, path, body, want := "POST", "/v1/tasks", `{"kind":"nobody.knows.it"}`, http.StatusAccepted
+			if i%10 == 0 {
+				method, path, body, want = "GET", "/v1/tasks/"+accepted["id"].(string)+"?wait=30s", "", http.StatusOK
+			}
+			req, err := http.NewRequestWithContext(t.Context(), method, url+path, strings.NewReader(body))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Idempotency-Key", strconv.Itoa(i))
+			under.Add(1)
+			resp, err := http.DefaultTransport.RoundTrip(req)
+			if err != nil {
+				return // it had not begun
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%s %s: %d", method, path, resp.StatusCode)
+			}
+		})
+	}
+	for under.Load() < 100 {
+		runtime.Gosched()
+	}
+	stop()
+	asking.Wait()
+	http.DefaultClient.CloseIdleConnections()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

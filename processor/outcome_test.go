@@ -1,7 +1,9 @@
 package processor
 
 import (
+	"context"
 	"encoding/json"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -129,5 +131,26 @@ func TestOldStacksAreDropped(t *testing.T) {
 	}
 	if s := slim(r); len(s.Attempts) != 50 || len(s.Error) > 110 {
 		t.Errorf("the slim one has %d attempts and says %q", len(s.Attempts), s.Error)
+	}
+}
+
+// A handler cannot take its worker's place with it, however it ends.
+func TestProtect(t *testing.T) {
+	for name, c := range map[string]struct {
+		call func() (json.RawMessage, error)
+		err  string
+	}{
+		"returns":            {func() (json.RawMessage, error) { return json.RawMessage(`1`), nil }, ""},
+		"panics":             {func() (json.RawMessage, error) { panic("oops") }, "panic: oops"},
+		"panics with nil":    {func() (json.RawMessage, error) { panic(nil) }, "panic: panic called with nil argument (use GODEBUG=panicnil=1 to disable)"},
+		"ends its goroutine": {func() (json.RawMessage, error) { runtime.Goexit(); return nil, nil }, errGoexit.Error()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := handler{call: func(context.Context, millrace.RawTask) (json.RawMessage, error) { return c.call() }}
+			result, err := protect(t.Context(), h, millrace.RawTask{})
+			if c.err == "" && (err != nil || string(result) != "1") || c.err != "" && (err == nil || err.Error() != c.err) {
+				t.Errorf("%s, %v; want the error %q", result, err, c.err)
+			}
+		})
 	}
 }
