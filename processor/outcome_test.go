@@ -142,7 +142,7 @@ func TestProtect(t *testing.T) {
 	}{
 		"returns":            {func() (json.RawMessage, error) { return json.RawMessage(`1`), nil }, ""},
 		"panics":             {func() (json.RawMessage, error) { panic("oops") }, "panic: oops"},
-		"panics with nil":    {func() (json.RawMessage, error) { panic(nil) }, "panic: panic called with nil argument (use GODEBUG=panicnil=1 to disable)"},
+		"panics with nil":    {func() (json.RawMessage, error) { panic(nil) }, "panic: panic called with nil argument"},
 		"ends its goroutine": {func() (json.RawMessage, error) { runtime.Goexit(); return nil, nil }, errGoexit.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
