@@ -1,0 +1,72 @@
+package processor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"millrace"
+)
+
+// conclude writes the outcome down, as often as it takes while the lease lasts,
+// and gives the task up otherwise. It must not depend on a context that a
+// shutdown ends: the work is done, and only its record is missing.
+func (p *Processor) conclude(j *job, run millrace.Attempt, o outcome, result json.RawMessage, t terms) {
+	defer p.leases.drop(j)
+	r := conclusion(recordOf(j), j.lost, run, o, result)
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		if p.leases.lost(j) && o.state != millrace.Succeeded {
+			// Its failure may be due to that. Whoever has the task now decides.
+			return
+		}
+		err := p.write(j, r, o, t)
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, millrace.ErrConflict):
+			p.yield(j, r, o)
+			return
+		case errors.Is(err, millrace.ErrInvalid):
+			// Too large, for all that is cut off: write what matters.
+			r = slim(r)
+		}
+		p.log.Warn("cannot write an outcome yet", "task", j.Task.ID, "state", o.state, "error", err)
+		if p.leases.lost(j) {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+func (p *Processor) write(j *job, r millrace.Record, o outcome, t terms) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
+	defer cancel()
+	switch {
+	case o.state.Final():
+		return p.store.Finish(ctx, j.Delivery, r, t.resultTTL)
+	case o.state == millrace.Pending && j.Record != nil && j.Record.State == millrace.Pending:
+		return j.Release(o.delay) // there is nothing new to write down
+	}
+	return p.store.Retry(ctx, j.Delivery, r, o.delay)
+}
+
+// yield looks at who wrote the record instead, and takes the task off the queue
+// if it is finished. It may have been this worker, whose answer got lost.
+func (p *Processor) yield(j *job, r millrace.Record, o outcome) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
+	defer cancel()
+	f, err := p.store.Lookup(ctx, j.Task.ID)
+	switch {
+	case err != nil:
+		p.log.Warn("an outcome was written by somebody else, but cannot be read; the task comes again", "task", j.Task.ID, "error", err)
+	case f.Record.State.Final():
+		if err := j.Ack(); err != nil {
+			p.log.Warn("cannot acknowledge a finished task", "task", j.Task.ID, "error", err)
+		}
+	case f.Record.State == r.State && f.Record.NextAt.Equal(r.NextAt) && len(f.Record.Attempts) == len(r.Attempts):
+		p.release(j, o.delay)
+	default:
+		p.log.Warn("another worker has the task; its outcome here is dropped", "task", j.Task.ID)
+	}
+}

@@ -1,0 +1,59 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"millrace"
+)
+
+// staleAfter is how long a task may wait here for a handler, since it could be
+// running elsewhere.
+const staleAfter = time.Second
+
+// handBackStale hands back, until ctx ends, what has been waiting for too long.
+func (p *Processor) handBackStale(ctx context.Context) {
+	tick := time.NewTicker(staleAfter / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			p.handBackAll(p.dispatcher.stale(staleAfter))
+		}
+	}
+}
+
+// handBackAll hands back at once, so that the notes share a write.
+func (p *Processor) handBackAll(jobs []*job) {
+	var handing sync.WaitGroup
+	for _, j := range jobs {
+		handing.Go(func() { p.handBack(j) })
+	}
+	handing.Wait()
+}
+
+// handBack returns a task that did not run to its end, at no cost: it is noted
+// first that this delivery did not die.
+func (p *Processor) handBack(j *job) {
+	defer p.leases.drop(j)
+	r := recordOf(j)
+	if r.State == millrace.Running {
+		r.State = millrace.Pending
+	}
+	r.Lost = j.lost
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
+	defer cancel()
+	if err := p.store.Retry(ctx, j.Delivery, r, 0); err != nil && !errors.Is(err, millrace.ErrConflict) {
+		p.log.Warn("cannot hand a task back; it comes again when its lease is over", "task", j.Task.ID, "error", err)
+	}
+}
+
+func (p *Processor) release(j *job, delay time.Duration) {
+	if err := j.Release(delay); err != nil {
+		p.log.Warn("cannot hand a task back; it comes again when its lease is over", "task", j.Task.ID, "error", err)
+	}
+}

@@ -1,0 +1,72 @@
+package processor
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"millrace"
+)
+
+// conclusion is the record after a run.
+func conclusion(r millrace.Record, lost int, run millrace.Attempt, o outcome, result json.RawMessage) millrace.Record {
+	now := time.Now().UTC()
+	r.State, r.Lost = o.state, lost
+	r.NextAt, r.Error = time.Time{}, truncate(o.reason, maxError)
+	if o.counts {
+		run.EndedAt = now
+		run.Error, run.Stack = r.Error, truncate(o.stack, maxStack)
+		r.Attempts = append(slices.Clone(r.Attempts), run)
+		if n := len(r.Attempts) - maxStacks; n > 0 {
+			r.Attempts[n-1].Stack = ""
+		}
+	}
+	switch o.state {
+	case millrace.Succeeded:
+		r.Result = result
+		r.FinishedAt = now
+	case millrace.Failed:
+		r.FinishedAt = now
+	case millrace.Retrying, millrace.Scheduled:
+		r.NextAt = now.Add(o.delay)
+	}
+	return r
+}
+
+// How much of an error and of a stack a record keeps, in bytes, and how many of
+// the last stacks: a record has to fit in a message.
+const (
+	maxError  = 2 << 10
+	maxStack  = 8 << 10
+	maxStacks = 10
+)
+
+func truncate(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit] + "…"
+}
+
+// slim is r without what can be large.
+func slim(r millrace.Record) millrace.Record {
+	r.Attempts = slices.Clone(r.Attempts)
+	for i := range r.Attempts {
+		r.Attempts[i].Error, r.Attempts[i].Stack = "", ""
+	}
+	r.Error, r.Tags = truncate(r.Error, 100), nil
+	return r
+}
+
+// recordOf is the task's record as it stands, a new one if it has none.
+func recordOf(j *job) millrace.Record {
+	if j.Record != nil {
+		return *j.Record
+	}
+	t := j.Task
+	return millrace.Record{ID: t.ID, Kind: t.Kind, Queue: t.Queue, State: millrace.Pending, Tags: t.Tags, SubmittedAt: t.SubmittedAt}
+}
