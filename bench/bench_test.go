@@ -29,7 +29,7 @@ func TestQuickRun(t *testing.T) {
 }
 
 func TestFlagsThatNameNothing(t *testing.T) {
-	for _, args := range [][]string{{"-only", "nothing"}, {"-configs", "synced,nothing"}, {"-rounds", "0"}, {"argument"}} {
+	for _, args := range [][]string{{"-only", "nothing"}, {"-configs", "synced,nothing"}, {"-profile", "nothing"}, {"-rounds", "0"}, {"argument"}} {
 		if err := run(t.Context(), args, io.Discard, io.Discard); err == nil {
 			t.Errorf("%v is accepted", args)
 		}

@@ -96,6 +96,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if b.configs, err = pick(configs(), opts.configs); err != nil {
 		return err
 	}
+	if _, err := pick(b.measurements, opts.profile); err != nil {
+		return fmt.Errorf("-profile: %w", err)
+	}
 	began := time.Now()
 	report, err := b.run(ctx)
 	if err != nil {

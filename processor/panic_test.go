@@ -43,7 +43,7 @@ func TestPanics(t *testing.T) {
 		want.Result, want.Error = json.RawMessage(`null`), ""
 		wantRecord(t, want, got)
 		for _, a := range got.Attempts[:3] {
-			if !strings.Contains(a.Stack, "retry_test.go") || len(a.Stack) > 8<<10+3 {
+			if !strings.Contains(a.Stack, "panic_test.go") || len(a.Stack) > 8<<10+3 {
 				t.Errorf("attempt %d has a stack of %d bytes, which does not show where it happened:\n%s", a.Number, len(a.Stack), a.Stack)
 			}
 		}

@@ -32,9 +32,7 @@ func TestConsumerDeletedLongAfter(t *testing.T) {
 		if err := inspect(t, b).DeleteConsumer(t.Context(), "TASKS_default", "workers"); err != nil {
 			t.Fatal(err)
 		}
-		if err := puller.Restore(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		restore(t, puller)
 		again := pull(t, store, "default")
 		if got := take(t, again, 1)[0].Task.ID; got != "left" {
 			t.Errorf("the new consumer begins with %s", got)

@@ -31,6 +31,7 @@ func TestKilledApart(t *testing.T) {
 	orders, kills := scale()
 	chance := seeded(t)
 	b := startBroker(t)
+	broker := inspect(t, b.url)
 	type part struct {
 		*process
 		ready *regexp.Regexp
@@ -50,7 +51,7 @@ func TestKilledApart(t *testing.T) {
 	bought := make(chan error, 1)
 	go func() { bought <- c.buy(ctx) }()
 	for k := range kills {
-		c.until(t, orders*k/kills+chance.IntN(orders/kills))
+		c.until(t, orders*k/kills+chance.IntN(orders/kills), broker)
 		victim := parts[chance.IntN(len(parts))]
 		victim.kills++
 		victim.kill()
@@ -68,5 +69,5 @@ func TestKilledApart(t *testing.T) {
 		t.Logf("killed %d times: %s", p.kills, p)
 		p.says(t, p.ready)
 	}
-	c.verify(t, inspect(t, b.url))
+	c.verify(t, broker)
 }

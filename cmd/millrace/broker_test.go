@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -62,7 +63,8 @@ type inspector struct{ js jetstream.JetStream }
 
 func inspect(t *testing.T, url string) inspector {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	// It comes back when the server does.
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,11 +78,16 @@ func inspect(t *testing.T, url string) inspector {
 
 func (i inspector) state(t *testing.T, stream string) jetstream.StreamState {
 	t.Helper()
-	s, err := i.js.Stream(t.Context(), stream)
-	if err != nil {
-		t.Fatalf("stream %s: %v", stream, err)
-	}
-	return s.CachedInfo().State
+	var state jetstream.StreamState
+	eventually(t, func() error {
+		s, err := i.js.Stream(t.Context(), stream)
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", stream, err)
+		}
+		state = s.CachedInfo().State
+		return nil
+	})
+	return state
 }
 
 // written is how often each stream has been written to, ever.

@@ -19,6 +19,7 @@ type campaign struct {
 	orders   int
 	accepted atomic.Int64
 	tries    atomic.Int64
+	done     uint64 // orders that were carried out when the last process was killed
 }
 
 const buyers = 16
@@ -71,13 +72,20 @@ func (c *campaign) place(ctx context.Context, i int) error {
 	}
 }
 
-// until waits for so many accepted orders.
-func (c *campaign) until(t *testing.T, accepted int) {
+// until waits for so many accepted orders. Some must have been carried out since the
+// last time as well: else the same few would be under way at each kill, and in the
+// end be given up for killing their workers.
+func (c *campaign) until(t *testing.T, accepted int, broker inspector) {
 	t.Helper()
 	eventually(t, func() error {
 		if n := c.accepted.Load(); int(n) < accepted {
 			return fmt.Errorf("%d orders of %d are accepted", n, accepted)
 		}
+		done := broker.state(t, "KV_orders").Msgs
+		if done < min(c.done+50, uint64(accepted)) {
+			return fmt.Errorf("%d orders of %d are carried out, %d before", done, accepted, c.done)
+		}
+		c.done = done
 		return nil
 	})
 }

@@ -20,7 +20,8 @@ func startDev(t *testing.T, flags ...string) (*process, *client) {
 func TestKilledNode(t *testing.T) {
 	orders, kills := scale()
 	chance := seeded(t)
-	node, api := startDev(t, "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--ack-wait", "2s")
+	node, api := startDev(t, "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--nats-port", fmt.Sprint(freePort(t)), "--ack-wait", "2s")
+	broker := inspect(t, node.says(t, natsAddress))
 	c := &campaign{gateways: []*client{api}, orders: orders}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -33,7 +34,7 @@ func TestKilledNode(t *testing.T) {
 	go func() { submitted <- submitOnce(submitting, api) }()
 
 	for k := range kills {
-		c.until(t, orders*k/kills+chance.IntN(orders/kills))
+		c.until(t, orders*k/kills+chance.IntN(orders/kills), broker)
 		node.kill()
 		if err := node.launch(); err != nil {
 			t.Fatal(err)
@@ -44,7 +45,7 @@ func TestKilledNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop()
-	c.verify(t, inspect(t, node.says(t, natsAddress)))
+	c.verify(t, broker)
 	accepted := <-submitted
 	for _, id := range accepted {
 		task, err := api.finished(t.Context(), id)

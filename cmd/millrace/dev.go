@@ -56,6 +56,15 @@ type node struct {
 // run starts everything, calls ready, and stops everything when ctx ends: first
 // what takes work and what does it, then where it is kept.
 func (n *node) run(ctx context.Context, ready func(*node)) error {
+	// Flags first: nothing is opened for one that is wrong.
+	cfg, err := n.flags.store("millrace", n.flags.Sync, n.log)
+	if err != nil {
+		return err
+	}
+	processing, err := n.flags.processor(n.flags.queueFlags, n.log)
+	if err != nil {
+		return err
+	}
 	server, err := embedded.Start(ctx, embedded.Config{
 		DataDir: n.flags.DataDir, Port: int(n.flags.NATSPort), Sync: time.Duration(n.flags.Sync), Logger: n.log,
 	})
@@ -65,10 +74,6 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	defer server.Shutdown()
 	n.server = server
 
-	cfg, err := n.flags.store("millrace", n.flags.Sync, n.log)
-	if err != nil {
-		return err
-	}
 	cfg.InProcess = server
 	if n.store, err = streams.Open(ctx, cfg); err != nil {
 		return err
@@ -76,10 +81,6 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	defer n.store.Close()
 
 	if n.gateway, err = gateway.New(n.store, n.flags.gateway(n.log)); err != nil {
-		return err
-	}
-	processing, err := n.flags.processor(n.flags.queueFlags, n.log)
-	if err != nil {
 		return err
 	}
 	n.processor = processor.New(n.store, processing)
