@@ -40,10 +40,10 @@ func TestKilledApart(t *testing.T) {
 	parts := []*part{{process: b.process, ready: serverReady}}
 	c := &campaign{orders: orders}
 	for range 2 {
-		gateway, api := startGateway(t, b, "--ack-wait", "2s")
+		gateway, api := startGateway(t, b, "--ack-wait", "1s")
 		c.gateways = append(c.gateways, api)
 		parts = append(parts, &part{process: gateway, ready: apiAddress})
-		parts = append(parts, &part{process: startProcessor(t, b, "--ack-wait", "2s"), ready: isReady})
+		parts = append(parts, &part{process: startProcessor(t, b, "--ack-wait", "1s"), ready: isReady})
 	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -88,6 +89,20 @@ func (i inspector) state(t *testing.T, stream string) jetstream.StreamState {
 		return nil
 	})
 	return state
+}
+
+// progress is the newest task of the default queue, and the one up to which all are
+// done.
+func (i inspector) progress(ctx context.Context) (newest, done uint64, err error) {
+	s, err := i.js.Stream(ctx, "TASKS_default")
+	if err != nil {
+		return 0, 0, err
+	}
+	workers, err := s.Consumer(ctx, "workers")
+	if err != nil {
+		return 0, 0, err
+	}
+	return s.CachedInfo().State.LastSeq, workers.CachedInfo().AckFloor.Stream, nil
 }
 
 // written is how often each stream has been written to, ever.

@@ -19,7 +19,7 @@ type campaign struct {
 	orders   int
 	accepted atomic.Int64
 	tries    atomic.Int64
-	done     uint64 // orders that were carried out when the last process was killed
+	marks    []uint64 // the newest task at each kill
 }
 
 const buyers = 16
@@ -72,20 +72,23 @@ func (c *campaign) place(ctx context.Context, i int) error {
 	}
 }
 
-// until waits for so many accepted orders. Some must have been carried out since the
-// last time as well: else the same few would be under way at each kill, and in the
-// end be given up for killing their workers.
+// until waits for so many accepted orders, and for all tasks that came before the
+// kill before the last to be done: else one may be under way at every kill, and in
+// the end it is given up for killing its workers, as it should be.
 func (c *campaign) until(t *testing.T, accepted int, broker inspector) {
 	t.Helper()
 	eventually(t, func() error {
 		if n := c.accepted.Load(); int(n) < accepted {
 			return fmt.Errorf("%d orders of %d are accepted", n, accepted)
 		}
-		done := broker.state(t, "KV_orders").Msgs
-		if done < min(c.done+50, uint64(accepted)) {
-			return fmt.Errorf("%d orders of %d are carried out, %d before", done, accepted, c.done)
+		newest, done, err := broker.progress(t.Context())
+		if err != nil {
+			return err
 		}
-		c.done = done
+		if n := len(c.marks); n > 1 && done < c.marks[n-2] {
+			return fmt.Errorf("%d tasks of %d are done", done, c.marks[n-2])
+		}
+		c.marks = append(c.marks, newest)
 		return nil
 	})
 }

@@ -20,7 +20,7 @@ func startDev(t *testing.T, flags ...string) (*process, *client) {
 func TestKilledNode(t *testing.T) {
 	orders, kills := scale()
 	chance := seeded(t)
-	node, api := startDev(t, "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--nats-port", fmt.Sprint(freePort(t)), "--ack-wait", "2s")
+	node, api := startDev(t, "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--nats-port", fmt.Sprint(freePort(t)), "--ack-wait", "1s")
 	broker := inspect(t, node.says(t, natsAddress))
 	c := &campaign{gateways: []*client{api}, orders: orders}
 
