@@ -115,7 +115,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err := g.app.ShutdownWithTimeout(g.cfg.Grace); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("gateway: stop: %w", err)
 	}
-	if err := <-served; err != nil {
+	// The app knows its listener only once it serves, which it may not yet.
+	_ = g.listener.Close()
+	if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	return nil

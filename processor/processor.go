@@ -161,6 +161,9 @@ func (p *Processor) Run(ctx context.Context) error {
 
 	feeders, err := p.newFeeders(ctx)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // it was stopped before it began
+		}
 		return err
 	}
 	leaseCtx, endLeases := context.WithCancel(context.WithoutCancel(ctx))

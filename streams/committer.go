@@ -159,8 +159,11 @@ func (c *committer) run(ctx context.Context) {
 		case first := <-c.waiting:
 			batch := c.gather(ctx, first)
 			start := time.Now()
-			c.commit(ctx, batch)
+			err := c.commit(ctx, batch)
 			c.released, c.took = len(batch), time.Since(start)
+			if errors.Is(err, millrace.ErrUnavailable) && !errors.Is(err, errRefused) {
+				c.refuseWaiting(err)
+			}
 		}
 	}
 }
@@ -204,21 +207,31 @@ func (c *committer) gather(ctx context.Context, first *write) []*write {
 	return batch
 }
 
-// commit writes the batch and gives everybody in it a verdict.
-func (c *committer) commit(ctx context.Context, batch []*write) {
+// refuseWaiting tells those who wait that the broker does not answer. They have
+// waited while others found out, and their messages are not sent.
+func (c *committer) refuseWaiting(err error) {
+	for range len(c.waiting) {
+		if w := <-c.waiting; w.claimed.CompareAndSwap(false, true) {
+			w.verdict <- verdict{0, err}
+		}
+	}
+}
+
+// commit writes the batch and gives everybody in it a verdict. The error is that of
+// the last one.
+func (c *committer) commit(ctx context.Context, batch []*write) error {
 	if len(batch) <= fewWriters {
-		c.commitEach(ctx, batch)
-		return
+		return c.commitEach(ctx, batch)
 	}
 	seq, err := c.commitAtomic(ctx, batch)
 	if errors.Is(err, errRefused) {
-		c.commitEach(ctx, batch)
-		return
+		return c.commitEach(ctx, batch)
 	}
 	for i, w := range batch {
 		// seq is the last one's; the batch lies in the stream without gaps.
 		w.verdict <- verdict{seq - uint64(len(batch)-1-i), err}
 	}
+	return err
 }
 
 // commitAtomic writes the batch as one, and returns the last sequence (ADR-50 of
@@ -246,7 +259,7 @@ func (c *committer) commitAtomic(ctx context.Context, batch []*write) (uint64, e
 }
 
 // commitEach writes all of them as plain publishes, in flight together.
-func (c *committer) commitEach(ctx context.Context, batch []*write) {
+func (c *committer) commitEach(ctx context.Context, batch []*write) (err error) {
 	msgs := make([]*nats.Msg, len(batch))
 	for i, w := range batch {
 		for _, h := range []string{"Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"} {
@@ -256,7 +269,9 @@ func (c *committer) commitEach(ctx context.Context, batch []*write) {
 	}
 	for i, v := range c.storeEach(context.WithoutCancel(ctx), msgs) {
 		batch[i].verdict <- v
+		err = v.err
 	}
+	return err
 }
 
 // storeEach publishes every message on its own, in flight together. It bounds how

@@ -33,6 +33,7 @@ type call struct {
 	replies *replies
 	token   string
 	link    context.Context
+	until   time.Time // when the next answer is overdue
 	answers chan *nats.Msg
 }
 
@@ -61,7 +62,7 @@ func (r *replies) receive(m *nats.Msg) {
 
 // send publishes msg; up to n answers will wait to be read. Close the call.
 func (r *replies) send(msg *nats.Msg, n int) (*call, error) {
-	c := &call{replies: r, link: r.link.current(), answers: make(chan *nats.Msg, n)}
+	c := &call{replies: r, link: r.link.current(), until: time.Now().Add(r.timeout), answers: make(chan *nats.Msg, n)}
 	if c.link.Err() != nil {
 		// The connection may be back, but the call would be told that it was lost.
 		return nil, errLinkDown
@@ -86,17 +87,18 @@ func (c *call) close() {
 }
 
 // answer waits for the next one: until ctx ends, the connection goes or the
-// timeout is over.
+// timeout is over, which counts from the request or the answer before.
 func (c *call) answer(ctx context.Context) (*nats.Msg, error) {
 	select {
 	case m := <-c.answers:
 		return m, nil
 	default:
 	}
-	timer := time.NewTimer(c.replies.timeout)
+	timer := time.NewTimer(time.Until(c.until))
 	defer timer.Stop()
 	select {
 	case m := <-c.answers:
+		c.until = time.Now().Add(c.replies.timeout)
 		return m, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", millrace.ErrUnavailable, context.Cause(ctx))
