@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/pprof"
+	"syscall"
 	"time"
 )
 
@@ -24,9 +25,10 @@ type System interface {
 }
 
 // Serve says hello and does what it is told, until in ends; what is under way then
-// is given up. Ctrl-C is for the benchmark alone.
+// is given up. Ctrl-C is for the benchmark alone, and if that is gone (a broken pipe)
+// the system still ends in good order.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, hello Hello, sys System) error {
-	signal.Ignore(os.Interrupt)
+	signal.Ignore(os.Interrupt, syscall.SIGPIPE)
 	answers := json.NewEncoder(out)
 	if err := answers.Encode(hello); err != nil {
 		return err
