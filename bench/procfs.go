@@ -51,7 +51,10 @@ func usageOf(pids []int) (usage, error) {
 		return u, err
 	}
 	for _, e := range entries {
-		// What is no process has no such file, and may be gone by now.
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue // not a process, or one a second time, as "self" is
+		}
+		// It may be gone by now.
 		if p, err := readStat(e.Name()); err == nil && p.parent != kthreadd {
 			u.programs += p.own + p.children
 		}
