@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nuid"
 
 	"millrace"
 )
@@ -18,32 +16,20 @@ import (
 // writes a stream's messages one by one: some thousand a second, whoever asks.
 // An atomic batch costs about ten syncs whatever its size. So the writers of one
 // stream meet in a committer, which takes whoever is waiting and writes them
-// together:
-//
-//   - up to fewWriters of them as plain publishes, in flight together: that is
-//     as fast, and a lone writer waits for nobody;
-//   - more as one atomic batch, maxBatch at most.
+// together, as a batch (see batch.go).
 //
 // While a batch is under way the next one gathers. The writers that a batch
 // released come back within a moment if they come back at all, so the committer
-// waits for them, half the time that the last batch took at most, and never more
-// than maxPatience: else half of them would always just miss the next batch.
-//
-// A batch is all or nothing. If it is refused, its messages are published one by
-// one: a bad one never fails its neighbours. (Not by halves: each refused batch was
-// staged in files of its own, so that 500 repeated messages took 1.2 s, where plain
-// publishes take 35 ms, since a refused one syncs nothing.)
+// waits until those and the ones that gathered meanwhile are all there: half the
+// time that the last batch took at most, and never more than maxPatience. Else
+// they would split into two halves that always just miss each other's batch, at
+// nearly twice the cost.
 //
 // When the server does not sync each write, none of this pays, and every write
 // goes out on its own (Config.Async).
 const (
-	fewWriters    = 8
-	maxBatch      = 500
-	maxBatchBytes = 4 << 20
-	maxWaiting    = 4096
-	maxPatience   = 5 * time.Millisecond
-	// maxHeaders is what the headers of a batch add to a message at most.
-	maxHeaders = 256
+	maxWaiting  = 4096
+	maxPatience = 5 * time.Millisecond
 )
 
 // committer writes to one stream, for many.
@@ -54,9 +40,8 @@ type committer struct {
 	places  chan struct{} // not grouped: how many may be in flight
 	done    chan struct{} // closed when run has ended
 
-	// Of the last batch: how many it released, and how long it took.
-	released int
-	took     time.Duration
+	expected int           // how many writers there seem to be
+	took     time.Duration // how long the last batch took
 }
 
 func newCommitter(r *replies, grouped bool) *committer {
@@ -159,8 +144,10 @@ func (c *committer) run(ctx context.Context) {
 		case first := <-c.waiting:
 			batch := c.gather(ctx, first)
 			start := time.Now()
-			err := c.commit(ctx, batch)
-			c.released, c.took = len(batch), time.Since(start)
+			err := batch.commit(ctx)
+			c.took = time.Since(start)
+			// Who leaves is forgotten within some batches.
+			c.expected = max(len(batch.writes)+len(c.waiting), c.expected*7/8)
 			if errors.Is(err, millrace.ErrUnavailable) && !errors.Is(err, errRefused) {
 				c.refuseWaiting(err)
 			}
@@ -169,25 +156,18 @@ func (c *committer) run(ctx context.Context) {
 }
 
 // gather takes first and who else waits, or comes within a moment.
-func (c *committer) gather(ctx context.Context, first *write) []*write {
-	var batch []*write
-	size := 0
-	take := func(w *write) {
-		if w.claimed.CompareAndSwap(false, true) {
-			batch = append(batch, w)
-			size += len(w.msg.Data)
-		}
-	}
-	take(first)
+func (c *committer) gather(ctx context.Context, first *write) *batch {
+	b := &batch{committer: c}
+	b.take(first)
 	var patience <-chan time.Time
-	for len(batch) < maxBatch && size < maxBatchBytes {
+	for !b.full() {
 		select {
 		case w := <-c.waiting:
-			take(w)
+			b.take(w)
 			continue
 		default:
 		}
-		if len(batch) >= c.released || len(batch) == 0 {
+		if len(b.writes) >= c.expected || len(b.writes) == 0 {
 			break
 		}
 		if patience == nil {
@@ -197,14 +177,14 @@ func (c *committer) gather(ctx context.Context, first *write) []*write {
 		}
 		select {
 		case w := <-c.waiting:
-			take(w)
+			b.take(w)
 			continue
 		case <-patience:
 		case <-ctx.Done():
 		}
 		break
 	}
-	return batch
+	return b
 }
 
 // refuseWaiting tells those who wait that the broker does not answer. They have
@@ -215,63 +195,6 @@ func (c *committer) refuseWaiting(err error) {
 			w.verdict <- verdict{0, err}
 		}
 	}
-}
-
-// commit writes the batch and gives everybody in it a verdict. The error is that of
-// the last one.
-func (c *committer) commit(ctx context.Context, batch []*write) error {
-	if len(batch) <= fewWriters {
-		return c.commitEach(ctx, batch)
-	}
-	seq, err := c.commitAtomic(ctx, batch)
-	if errors.Is(err, errRefused) {
-		return c.commitEach(ctx, batch)
-	}
-	for i, w := range batch {
-		// seq is the last one's; the batch lies in the stream without gaps.
-		w.verdict <- verdict{seq - uint64(len(batch)-1-i), err}
-	}
-	return err
-}
-
-// commitAtomic writes the batch as one, and returns the last sequence (ADR-50 of
-// the NATS architecture records).
-func (c *committer) commitAtomic(ctx context.Context, batch []*write) (uint64, error) {
-	id := nuid.Next()
-	for i, w := range batch {
-		w.msg.Header.Set("Nats-Batch-Id", id)
-		w.msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
-		if i < len(batch)-1 {
-			// Without a reply the server says nothing before the commit.
-			w.msg.Reply = ""
-			if err := c.replies.nc.PublishMsg(w.msg); err != nil {
-				return 0, publishError(err)
-			}
-		}
-	}
-	last := batch[len(batch)-1].msg
-	last.Header.Set("Nats-Batch-Commit", "1")
-	call, err := c.replies.send(last, 1)
-	if err != nil {
-		return 0, err
-	}
-	return call.stored(context.WithoutCancel(ctx))
-}
-
-// commitEach writes all of them as plain publishes, in flight together.
-func (c *committer) commitEach(ctx context.Context, batch []*write) (err error) {
-	msgs := make([]*nats.Msg, len(batch))
-	for i, w := range batch {
-		for _, h := range []string{"Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"} {
-			w.msg.Header.Del(h)
-		}
-		msgs[i] = w.msg
-	}
-	for i, v := range c.storeEach(context.WithoutCancel(ctx), msgs) {
-		batch[i].verdict <- v
-		err = v.err
-	}
-	return err
 }
 
 // storeEach publishes every message on its own, in flight together. It bounds how
