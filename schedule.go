@@ -1,0 +1,115 @@
+package millrace
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// Schedule is a task to be submitted at a time, every so often, or by cron.
+// What it says about the task means what it means in [Task]; of At, Every and
+// Cron it has exactly one. Package scheduler computes when it is due.
+type Schedule struct {
+	// Name names the schedule: [ValidateScheduleName].
+	Name string `json:"name"`
+	// Kind picks the handler: [ValidateKind].
+	Kind string `json:"kind"`
+	// Queue is the lane of its tasks. Empty leaves it to the routes.
+	Queue string `json:"queue,omitzero"`
+	// Args is what the handler works on, a JSON value.
+	Args json.RawMessage `json:"args,omitempty"`
+	Options
+
+	// At is the one time when it is due.
+	At time.Time `json:"at,omitzero"`
+	// Every is how long it is from one due time to the next: whole seconds,
+	// counted from the Unix epoch, not from when the schedule was made.
+	Every Duration `json:"every,omitzero"`
+	// Cron says which times of the calendar are due, as in "0 9 * * mon-fri".
+	Cron string `json:"cron,omitzero"`
+	// Zone is the IANA name of the clock that Cron is read on, as in
+	// "Europe/Berlin". Empty means UTC.
+	Zone string `json:"zone,omitzero"`
+
+	// Overlap says what happens when the task of the due time before is not
+	// finished. Empty means [OverlapAllow].
+	Overlap string `json:"overlap,omitzero"`
+}
+
+// What a [Schedule] does when its last task is not finished.
+const (
+	OverlapAllow = "allow" // submits the next one all the same
+	OverlapSkip  = "skip"  // leaves the next one out
+)
+
+// MaxCronLen is how long a cron expression may be.
+const MaxCronLen = 256
+
+// ValidateScheduleName says what is wrong with a schedule's name, or nil: the
+// same as [ValidateID].
+func ValidateScheduleName(name string) error {
+	return validateToken("name", name)
+}
+
+// Validate returns all that is wrong with s, joined, or nil. It does not read
+// Cron and Zone: whether they mean anything, Parse of package scheduler says.
+func (s Schedule) Validate() error {
+	errs := []error{ValidateScheduleName(s.Name), ValidateKind(s.Kind)}
+	if s.Queue != "" {
+		errs = append(errs, ValidateQueue(s.Queue))
+	}
+	if len(s.Args) > 0 && !json.Valid(s.Args) {
+		errs = append(errs, invalid("args must be a JSON value"))
+	}
+	errs = append(errs, s.validateOptions(), s.validateForm())
+	if s.Every != 0 && (s.Every < Duration(time.Second) || s.Every%Duration(time.Second) != 0) {
+		errs = append(errs, invalid("every must be 1s or more, in whole seconds, not %s", s.Every))
+	}
+	if len(s.Cron) > MaxCronLen {
+		errs = append(errs, invalid("cron must have at most %d characters, not %d", MaxCronLen, len(s.Cron)))
+	}
+	if s.Zone != "" && s.Cron == "" {
+		errs = append(errs, invalid("zone goes with cron: leave it out, at has a zone of its own and every needs none"))
+	}
+	if s.Overlap != "" && s.Overlap != OverlapAllow && s.Overlap != OverlapSkip {
+		errs = append(errs, invalid("overlap must be %q or %q", OverlapAllow, OverlapSkip))
+	}
+	return errors.Join(errs...)
+}
+
+func (s Schedule) validateForm() error {
+	forms := 0
+	for _, given := range []bool{!s.At.IsZero(), s.Every != 0, s.Cron != ""} {
+		if given {
+			forms++
+		}
+	}
+	if forms != 1 {
+		return invalid("a schedule needs exactly one of at, every and cron, not %d of them", forms)
+	}
+	return nil
+}
+
+func (s Schedule) validateOptions() error {
+	var errs []error
+	if s.MaxAttempts < 0 {
+		errs = append(errs, invalid("max_attempts must be 1 or more, or left out, not %d", s.MaxAttempts))
+	}
+	if s.Backoff != nil {
+		errs = append(errs, s.Backoff.Validate())
+	}
+	if s.Timeout < 0 {
+		errs = append(errs, invalid("timeout must not be negative, as %s is", s.Timeout))
+	}
+	if s.ResultTTL < 0 || s.ResultTTL > MaxResultTTL {
+		errs = append(errs, invalid("result_ttl must be 0s to %s, not %s", MaxResultTTL, s.ResultTTL))
+	}
+	return errors.Join(errs...)
+}
+
+// TaskID returns the id of the task of a due time, which is the same whoever
+// submits it, so that a schedule which fires twice submits once. Only the
+// second of due matters.
+func (s Schedule) TaskID(due time.Time) string {
+	return DeriveID("schedule", s.Name, due.UTC().Format(time.RFC3339))
+}
