@@ -28,6 +28,7 @@ var house = []struct {
 	{"gateway", 4, "HTTP on top of the tasks and the orders: no domain rule may depend on how it is asked for"},
 	{"orders", 3, "a domain like a user's own: it runs on the engine, and the engine does not know it"},
 	{"processor", 2, "runs handlers on deliveries: it sees the store, but neither HTTP nor orders"},
+	{"scheduler", 2, "says when tasks are submitted, and the processor carries them out: they meet in the store only"},
 	{"streams", 1, "the only way to the broker, in this process or far away: it need not know which"},
 	{"embedded", 1, "a server in the process is a matter of how Millrace is started, not of what is kept on it"},
 	{".", 0, "the vocabulary: whoever speaks it must not have to take anything else with it"},
