@@ -26,7 +26,7 @@ type Backoff struct {
 	// Jitter spreads a wait evenly over ±this share of it, 0 to 1, so that
 	// tasks which failed together do not come back together. It never makes
 	// the wait longer than [MaxBackoff].
-	Jitter float64 `json:"jitter,omitempty"`
+	Jitter float64 `json:"jitter,omitzero"`
 }
 
 // MaxBackoff is the longest wait between two attempts.

@@ -41,6 +41,7 @@ var technologies = []struct {
 	why    string
 }{
 	{"github.com/google/uuid", []string{"."}, "task ids are UUIDs of version 7, and the vocabulary makes them; it has no dependencies of its own"},
+	{"github.com/go-json-experiment/json", []string{"streams", "gateway"}, "for JSON of our own types, which every task crosses some ten times; what users' handlers take and return is encoding/json's, as they know it"},
 	{"github.com/gofiber/fiber/v2", []string{"gateway"}, "its strings change after the handler: they are copied at one border, the gateway's"},
 	{"github.com/valyala/fasthttp", []string{"gateway"}, "what Fiber is made of"},
 	{"github.com/danielgtaylor/huma/v2", []string{"gateway"}, "OpenAPI and validation are a matter of the HTTP API; commands and handlers have types of ours"},

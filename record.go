@@ -16,9 +16,9 @@ type Record struct {
 	// Attempts are the runs that count, oldest first.
 	Attempts []Attempt `json:"attempts,omitempty"`
 	// Result is what the handler returned, once the task has succeeded.
-	Result json.RawMessage `json:"result,omitempty"`
+	Result json.RawMessage `json:"result,omitzero"`
 	// Error is why the last attempt failed, or why the task did.
-	Error string   `json:"error,omitempty"`
+	Error string   `json:"error,omitzero"`
 	Tags  []string `json:"tags,omitempty"`
 
 	SubmittedAt time.Time `json:"submitted_at"`
@@ -30,7 +30,7 @@ type Record struct {
 
 	// Lost counts the deliveries that ended with their worker instead of with an
 	// outcome. They are no attempts and have a cap of their own.
-	Lost int `json:"lost,omitempty"`
+	Lost int `json:"lost,omitzero"`
 }
 
 // Attempt is one run of the handler that counts.
@@ -42,7 +42,7 @@ type Attempt struct {
 	// Worker names the process that ran it.
 	Worker string `json:"worker"`
 	// Error is empty when the attempt succeeded.
-	Error string `json:"error,omitempty"`
+	Error string `json:"error,omitzero"`
 	// Stack is where a handler panicked, 8 KiB at most.
-	Stack string `json:"stack,omitempty"`
+	Stack string `json:"stack,omitzero"`
 }

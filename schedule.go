@@ -17,7 +17,7 @@ type Schedule struct {
 	// Queue is the lane of its tasks. Empty leaves it to the routes.
 	Queue string `json:"queue,omitzero"`
 	// Args is what the handler works on, a JSON value.
-	Args json.RawMessage `json:"args,omitempty"`
+	Args json.RawMessage `json:"args,omitzero"`
 	Options
 
 	// At is the one time when it is due.

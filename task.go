@@ -17,7 +17,7 @@ type Task[A any] struct {
 	// Queue is the lane that the task waits in: [ValidateQueue].
 	Queue string `json:"queue"`
 	// Args is what the handler works on, a JSON value.
-	Args A `json:"args,omitempty"`
+	Args A `json:"args,omitzero"`
 	Options
 	// SubmittedAt is when the task was accepted.
 	SubmittedAt time.Time `json:"submitted_at"`
@@ -33,10 +33,10 @@ type RawTask = Task[json.RawMessage]
 type Options struct {
 	// MaxAttempts is how often the handler may be called and fail, the first
 	// run included. Zero means the kind's, else [DefaultMaxAttempts].
-	MaxAttempts int `json:"max_attempts,omitempty"`
+	MaxAttempts int `json:"max_attempts,omitzero"`
 	// Backoff is the wait between attempts. Nil means the kind's, else
 	// [DefaultBackoff].
-	Backoff *Backoff `json:"backoff,omitempty"`
+	Backoff *Backoff `json:"backoff,omitzero"`
 	// Timeout bounds one attempt: its context ends then. Zero means the
 	// kind's, else no limit.
 	Timeout Duration `json:"timeout,omitzero"`

@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -64,7 +63,7 @@ func (d *Delivery) misfiled(why error) {
 // under, so what it says goes, whatever the body claims.
 func parseTask(subject string, body []byte) (millrace.RawTask, error) {
 	var t millrace.RawTask
-	err := json.Unmarshal(body, &t)
+	err := decode(body, &t)
 	if err != nil {
 		err = fmt.Errorf("the message is no task: %w", err)
 	}

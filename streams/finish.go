@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -53,7 +52,7 @@ func (d *Delivery) attach(st stored) {
 
 func parseRecord(st stored) (*millrace.Record, error) {
 	var r millrace.Record
-	if err := json.Unmarshal(st.data, &r); err != nil {
+	if err := decode(st.data, &r); err != nil {
 		return nil, fmt.Errorf("record %s: %w", st.subject, err)
 	}
 	return &r, nil
@@ -129,7 +128,7 @@ type Dead struct {
 	Body []byte `json:"body,omitempty"`
 	// Truncated means that the args or the body did not fit: the queue's log has
 	// them, for as long as it remembers the task.
-	Truncated bool `json:"truncated,omitempty"`
+	Truncated bool `json:"truncated,omitzero"`
 }
 
 // bury keeps a failed task among the dead. Doing it twice keeps it once.

@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -54,13 +53,13 @@ func (s *Store) lastBy(ctx context.Context, stream string, filters ...string) ([
 type lastByRequest struct {
 	MultiLast []string `json:"multi_last"`
 	MaxBytes  int      `json:"max_bytes"`
-	Seq       uint64   `json:"seq,omitempty"`
-	UpToSeq   uint64   `json:"up_to_seq,omitempty"`
+	Seq       uint64   `json:"seq,omitzero"`
+	UpToSeq   uint64   `json:"up_to_seq,omitzero"`
 }
 
 // lastByOnce also returns the headers of the answer's end.
 func (s *Store) lastByOnce(ctx context.Context, stream string, ask lastByRequest) ([]stored, nats.Header, error) {
-	body, err := json.Marshal(ask)
+	body, err := encode(ask)
 	if err != nil {
 		return nil, nil, err
 	}

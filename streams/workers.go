@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -105,7 +104,7 @@ func readFloor(ctx context.Context, js jetstream.JetStream, queue string) (uint6
 		return 0, fmt.Errorf("floor of queue %s: %w", queue, err)
 	}
 	var f floor
-	if err := json.Unmarshal(msg.Data, &f); err != nil {
+	if err := decode(msg.Data, &f); err != nil {
 		return 0, fmt.Errorf("floor of queue %s: %w", queue, err)
 	}
 	log, err := js.Stream(ctx, taskStream(queue))
