@@ -59,10 +59,7 @@ func parseCron(expression string) (calendar, error) {
 			return calendar{}, err
 		}
 	}
-	const sunday, sundayToo = 1 << 0, 1 << 7
-	if sets[5]&sundayToo != 0 {
-		sets[5] = sets[5]&^sundayToo | sunday
-	}
+	sets[5] |= sets[5] >> 7 // a Sunday as 7 is one as 0 too
 	return calendar{
 		second: sets[0], minute: sets[1], hour: sets[2], day: sets[3], month: sets[4], weekday: sets[5],
 		either: !strings.HasPrefix(words[3], "*") && !strings.HasPrefix(words[5], "*"),
