@@ -50,9 +50,7 @@ func newAPI(app *fiber.App, cfg apiConfig) *api {
 // handler may return any error, see rules.go for what becomes of it.
 //
 // A field of the body that takes any JSON is a json.RawMessage: it is not looked
-// into and not changed by a byte, whereas an any would round large numbers. No
-// struct of a body may allow additional properties: encoding/json would then
-// take a "KIND" that nobody validated for the kind.
+// into and not changed by a byte, whereas an any would round large numbers.
 func register[I, O any](a *api, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	where := op.Method + " " + op.Path
 	huma.Register(&operation{API: a.huma}, op, func(ctx context.Context, in *I) (*O, error) {

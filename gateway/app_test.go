@@ -224,7 +224,7 @@ func TestWhereABodyIsWrong(t *testing.T) {
 	for body, want := range map[string]wireViolation{
 		`{"kind":"a","args":[1,{"b":1,"b":2}]}`: {Location: "body.args[1]", Message: `duplicate key "b", at byte 29`},
 		`{"kind":"a","max_attempts":1.0}`:       {Location: "body.max_attempts", Message: "cannot hold the number 1.0"},
-		`{"kind":"a",}`:                         {Location: "body", Message: "unexpected '}' where a key is expected, at byte 12"},
+		`{"kind":"a",}`:                         {Location: "body", Message: `invalid character '}' at start of string (expecting '"'), at byte 12`},
 		`"` + strings.Repeat("x", 1000) + `"`:   {Location: "body", Message: "expected object"},
 	} {
 		got := c.send(postJSON("/v1/tasks", body))

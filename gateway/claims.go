@@ -4,13 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"millrace"
 	"millrace/streams"
@@ -50,7 +52,7 @@ type claim struct {
 	// Until is when the owner's time is over.
 	Until time.Time `json:"until"`
 	// Answer is the body of the first answer, once there is one.
-	Answer json.RawMessage `json:"answer,omitempty"`
+	Answer jsontext.Value `json:"answer,omitzero"`
 }
 
 func newClaims(bucket *streams.Bucket, log *slog.Logger) *claims {

@@ -50,6 +50,6 @@ func (o *operation) Unmarshal(_ string, data []byte, v any) error {
 		return decodeChecked(data, v)
 	}
 	var err error
-	*tree, err = readJSON(string(data), o.body)
+	*tree, err = readJSON(data, o.body)
 	return err
 }

@@ -22,10 +22,10 @@ func TestStrictJSONIsTaken(t *testing.T) {
 		" \t\r\n{ \"a\" : [ 1 , 2 ] } \n", `{"a":{"a":{"a":1}},"b":{"a":1}}`, `[{"a":1},{"a":1}]`,
 		`{"":1}`, `"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"`, `"é😀\u0000"`, `{"a":1,"A":2}`,
 		strings.Repeat("[", maxJSONDepth) + strings.Repeat("]", maxJSONDepth),
-		objectOf(maxListed - 1), objectOf(maxListed), objectOf(maxListed + 1), objectOf(1000),
+		objectOf(30), objectOf(1000),
 		`{"x":` + objectOf(20) + `,"y":` + objectOf(20) + `}`,
 	} {
-		if _, err := readJSON(text, jsonView{}); err != nil {
+		if _, err := readJSON([]byte(text), jsonView{}); err != nil {
 			t.Errorf("%.60s: %v", text, err)
 		}
 	}
@@ -43,8 +43,8 @@ func objectOf(n int) string {
 func TestStrictJSONIsRefused(t *testing.T) {
 	twice := strings.TrimSuffix(objectOf(1000), "}") + `,"key7":0}`
 	for _, c := range []struct{ text, message string }{
-		{``, `the text ends where a value is expected in body, at byte 0`},
-		{" \n", `the text ends where a value is expected in body, at byte 2`},
+		{``, `there is no value in body, at byte 0`},
+		{" \n", `there is no value in body, at byte 2`},
 		{`{"a":1,"a":2}`, `duplicate key "a" in body, at byte 7`},
 		{`{"a":1, "\u0061":2}`, `duplicate key "a" in body, at byte 8`},
 		{`{"\u0061":1,"a":2}`, `duplicate key "a" in body, at byte 12`},
@@ -57,48 +57,55 @@ func TestStrictJSONIsRefused(t *testing.T) {
 		{strings.Repeat(`{"a":`, maxJSONDepth+1), "nested more than 64 levels deep in body" + strings.Repeat(".a", maxJSONDepth) + ", at byte 320"},
 		{`{} {}`, `something follows the JSON value in body, at byte 3`},
 		{"{}\x00", `something follows the JSON value in body, at byte 2`},
-		{"\xef\xbb\xbf{}", "unexpected '\\ufeff' where a value is expected in body, at byte 0"},
+		{"\xef\xbb\xbf{}", "invalid character '\\ufeff' at start of value in body, at byte 0"},
 		{"\"a\xff\"", `invalid UTF-8 in body, at byte 2`},
 		{"\"\xed\xa0\x80\"", `invalid UTF-8 in body, at byte 1`},
-		{"\xff", `invalid UTF-8 in body, at byte 0`},
-		{`"\ud800"`, `half of a surrogate pair in a string in body, at byte 1`},
-		{`"\ud800\ud800"`, `half of a surrogate pair in a string in body, at byte 1`},
-		{`"\ude00\ud83d"`, `half of a surrogate pair in a string in body, at byte 1`},
-		{`"\ud83dude00"`, `half of a surrogate pair in a string in body, at byte 1`},
-		{`"\ud83d\n"`, `half of a surrogate pair in a string in body, at byte 1`},
-		{`"\x"`, `invalid escape in a string in body, at byte 1`},
-		{`"\u12g4"`, `invalid escape in a string in body, at byte 1`},
-		{`"\`, `invalid escape in a string in body, at byte 1`},
-		{"\"a\nb\"", `control character 0x0a in a string in body, at byte 2`},
-		{`"a`, `a string does not end in body, at byte 2`},
-		{`{"a" 1}`, `unexpected '1' where ":" is expected in body, at byte 5`},
-		{`{"a":1 "b":2}`, `unexpected '"' where "," or "}" is expected in body, at byte 7`},
-		{`{"a":1,}`, `unexpected '}' where a key is expected in body, at byte 7`},
-		{`{a:1}`, `unexpected 'a' where a key is expected in body, at byte 1`},
-		{`[1,]`, `unexpected ']' where a value is expected in body[1], at byte 3`},
-		{`[1 2]`, `unexpected '2' where "," or "]" is expected in body, at byte 3`},
-		{`[1`, `the text ends where "," or "]" is expected in body, at byte 2`},
+		{"\xff", `invalid character '\xff' at start of value in body, at byte 0`},
+		{`"\ud800"`, "invalid surrogate pair `\\ud800\"` in string in body, at byte 1"},
+		{`"\ud800\ud800"`, "invalid surrogate pair `\\ud800\\ud800` in string in body, at byte 1"},
+		{`"\ude00\ud83d"`, "invalid surrogate pair `\\ude00\\ud83d` in string in body, at byte 1"},
+		{`"\ud83dude00"`, "invalid surrogate pair `\\ud83dude00\"` in string in body, at byte 1"},
+		{`"\ud83d\n"`, "invalid surrogate pair `\\ud83d\\n\"` in string in body, at byte 1"},
+		{`"\x"`, "invalid escape sequence `\\x` in string in body, at byte 1"},
+		{`"\u12g4"`, "invalid escape sequence `\\u12g4` in string in body, at byte 1"},
+		{`"\`, "the text ends before the value does in body, at byte 2"},
+		{"\"a\nb\"", "invalid character '\\n' in string (expecting non-control character) in body, at byte 2"},
+		{`"a`, `the text ends before the value does in body, at byte 2`},
+		{`{"a" 1}`, `invalid character '1' after object name (expecting ':') in body.a, at byte 5`},
+		{`{"a":1 "b":2}`, `invalid character '"' after object value (expecting ',' or '}') in body, at byte 7`},
+		{`{"a":1,}`, `invalid character '}' at start of string (expecting '"') in body, at byte 7`},
+		{`{a:1}`, `invalid character 'a' at start of string (expecting '"') in body, at byte 1`},
+		{`[1,]`, `invalid character ']' at start of value in body[1], at byte 3`},
+		{`[1 2]`, `invalid character '2' after array element (expecting ',' or ']') in body, at byte 3`},
+		{`[1`, `the text ends before the value does in body, at byte 2`},
 		{`01`, `something follows the JSON value in body, at byte 1`},
-		{`-`, `the text ends where a digit is expected in body, at byte 1`},
-		{`1.`, `the text ends where a digit is expected in body, at byte 2`},
-		{`1e+x`, `unexpected 'x' where a digit is expected in body, at byte 3`},
-		{`.5`, `unexpected '.' where a value is expected in body, at byte 0`},
-		{`+1`, `unexpected '+' where a value is expected in body, at byte 0`},
-		{`NaN`, `unexpected 'N' where a value is expected in body, at byte 0`},
-		{`tru`, `unexpected 't' where a value is expected in body, at byte 0`},
+		{`-`, `the text ends before the value does in body, at byte 1`},
+		{`1.`, `the text ends before the value does in body, at byte 2`},
+		{`1e+x`, `invalid character 'x' in number (expecting digit) in body, at byte 3`},
+		{`.5`, `invalid character '.' at start of value in body, at byte 0`},
+		{`+1`, `invalid character '+' at start of value in body, at byte 0`},
+		{`NaN`, `invalid character 'N' at start of value in body, at byte 0`},
+		{`trux`, `invalid character 'x' in literal true (expecting 'e') in body, at byte 3`},
+		{`{"a":[{"b":1]}`, `invalid character ']' after object value (expecting ',' or '}') in body.a[0], at byte 12`},
+		{`{"0":["x",{"1":tru}]}`, `invalid character '}' in literal true (expecting 'e') in body.0[1].1, at byte 18`},
+		{`{"a/b~c":[nul]}`, `invalid character ']' in literal null (expecting 'l') in body.a/b~c[0], at byte 13`},
+		{`tru`, `the text ends before the value does in body, at byte 3`},
 	} {
-		_, err := readJSON(c.text, jsonView{})
-		if err == nil || err.Error() != c.message {
-			t.Errorf("%.60s\n got: %v\nwant: %s", c.text, err, c.message)
-		}
-		if _, ok := errors.AsType[*jsonError](err); !ok {
-			t.Errorf("%.60s: %T", c.text, err)
+		for _, view := range []jsonView{{}, {all: true}} {
+			_, err := readJSON([]byte(c.text), view)
+			if err == nil || err.Error() != c.message {
+				t.Errorf("%.60s\n got: %v\nwant: %s", c.text, err, c.message)
+			}
+			if _, ok := errors.AsType[*jsonError](err); !ok {
+				t.Errorf("%.60s: %T", c.text, err)
+			}
 		}
 	}
 }
 
-func TestStrictJSONDoesNotAllocate(t *testing.T) {
-	if n := testing.AllocsPerRun(100, func() { _, _ = readJSON(sampleTask, jsonView{}) }); n != 0 {
+func TestWhatIsNotShownIsNotKept(t *testing.T) {
+	text := []byte(sampleTask)
+	if n := testing.AllocsPerRun(100, func() { _, _ = readJSON(text, jsonView{}) }); n > 1 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -130,10 +137,10 @@ func viewedSchema() (*huma.Schema, huma.Registry) {
 
 func TestViewHasWhatTheSchemaSpeaksAbout(t *testing.T) {
 	schema, schemas := viewedSchema()
-	tree, err := readJSON(`{
+	tree, err := readJSON([]byte(`{
 		"name": "n\u0061me", "args": {"deep": [1]}, "any": "x", "unknown": [2], "counts": {"a": 12345678901234567890},
 		"list": [{"sku": "A", "raw": null, "next": {"raw": 1.50}}, 5], "item": null, "unique": [{"a": 1}], "ratio": 0.5
-	}`, viewOf(schema, schemas))
+	}`), viewOf(schema, schemas))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,8 +178,8 @@ func FuzzStrictJSON(f *testing.F) {
 		}
 		text := string(data)
 		want, valid := slowJSON(data)
-		_, err := readJSON(text, jsonView{})
-		tree, treeErr := readJSON(text, jsonView{all: true})
+		_, err := readJSON([]byte(text), jsonView{})
+		tree, treeErr := readJSON([]byte(text), jsonView{all: true})
 		if valid != (err == nil) || valid != (treeErr == nil) {
 			t.Fatalf("%q: valid is %t, but %v, %v", text, valid, err, treeErr)
 		}
@@ -182,7 +189,7 @@ func FuzzStrictJSON(f *testing.F) {
 		if !reflect.DeepEqual(want, tree) { // cmp takes exponential time for nested slices
 			t.Fatalf("%q: %v, want %v", text, tree, want)
 		}
-		view, err := readJSON(text, viewOf(schema, schemas))
+		view, err := readJSON([]byte(text), viewOf(schema, schemas))
 		if err != nil {
 			t.Fatal(err)
 		}

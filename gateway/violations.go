@@ -60,9 +60,9 @@ func tidyViolation(d *huma.ErrorDetail) *huma.ErrorDetail {
 // only the text, with the whole body as the value.
 func bodyViolation(v huma.ErrorDetail) huma.ErrorDetail {
 	if body, ok := v.Value.(string); ok {
-		_, err := readJSON(body, jsonView{})
+		_, err := readJSON([]byte(body), jsonView{})
 		if bad, ok := errors.AsType[*jsonError](err); ok && bad.Error() == v.Message {
-			v.Message, v.Location = fmt.Sprintf("%s, at byte %d", bad.message, bad.offset), bad.location()
+			v.Message, v.Location = fmt.Sprintf("%s, at byte %d", bad.message, bad.offset), bad.location
 		}
 	}
 	if field, message, found := strings.Cut(v.Message, ": "); found && strings.HasPrefix(field, "body.") {
@@ -83,17 +83,24 @@ func shownValue(v any) any {
 		return clip(v, maxValue)
 	case json.Number:
 		if len(v) <= maxValue {
-			return v
+			return shownNumber(v)
 		}
 	case float64:
 		if !math.IsNaN(v) && !math.IsInf(v, 0) { // which JSON does not have
 			return v
 		}
-	case bool, int64, uint64:
+	case bool, int64, uint64, shownNumber:
 		return v
 	}
 	return nil
 }
+
+// shownNumber is a number as it was sent. The encoder of answers would take a
+// [json.Number] for a string.
+type shownNumber string
+
+// MarshalJSON implements [json.Marshaler].
+func (n shownNumber) MarshalJSON() ([]byte, error) { return []byte(n), nil }
 
 // isSecret is true for places whose values may let somebody in: headers, and
 // whatever is named like a secret.
@@ -126,6 +133,8 @@ func digitsAt(s string, i int) (n int) {
 	}
 	return n
 }
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
 
 // clip returns s, or its front and an ellipsis, in at most limit bytes of valid
 // UTF-8.

@@ -55,7 +55,7 @@ func TestWhatAViolationRepeats(t *testing.T) {
 		{"body.a", long, strings.Repeat("ä", 30) + "…"},
 		{"body.a", "a\xffb", "a?b"},
 		{"body.a", "", nil},
-		{"body.a", json.Number("9007199254740993"), json.Number("9007199254740993")},
+		{"body.a", json.Number("9007199254740993"), shownNumber("9007199254740993")},
 		{"body.a", json.Number(strings.Repeat("1", 65)), nil},
 		{"body.a", true, true},
 		{"query.n", int64(7), int64(7)},
