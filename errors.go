@@ -19,6 +19,8 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrQueueFull: the queue's log has no room; nothing was stored.
 	ErrQueueFull = errors.New("the queue is full")
+	// ErrCancelled is the cause of a handler's context when its task is called off.
+	ErrCancelled = errors.New("the task is cancelled")
 	// ErrUnavailable: the broker did not answer, or is not there.
 	ErrUnavailable = errors.New("the broker is not available")
 )
@@ -57,3 +59,16 @@ type SnoozeError struct{ Delay time.Duration }
 
 // Error says how long the task sleeps.
 func (e *SnoozeError) Error() string { return "snooze for " + e.Delay.String() }
+
+// FinalError says that a task is finished, and so not to be changed. It wraps
+// [ErrConflict].
+type FinalError struct {
+	ID    string
+	State State
+}
+
+// Error says how the task ended.
+func (e *FinalError) Error() string { return fmt.Sprintf("task %s is already %s", e.ID, e.State) }
+
+// Unwrap gives [ErrConflict].
+func (e *FinalError) Unwrap() error { return ErrConflict }

@@ -28,6 +28,11 @@ type Record struct {
 	FinishedAt time.Time `json:"finished_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 
+	// Parked is the place in the queue's log from which the task was taken, to wait
+	// for NextAt, or to run for long. A delivery from there is out of date. Zero
+	// if the task is in the log.
+	Parked uint64 `json:"parked,omitzero"`
+
 	// Lost counts the deliveries that ended with their worker instead of with an
 	// outcome. They are no attempts and have a cap of their own.
 	Lost int `json:"lost,omitzero"`

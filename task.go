@@ -21,6 +21,9 @@ type Task[A any] struct {
 	Options
 	// SubmittedAt is when the task was accepted.
 	SubmittedAt time.Time `json:"submitted_at"`
+	// Tried is how many attempts were made before the task was parked for the next:
+	// its record may not live as long as it waits.
+	Tried int `json:"tried,omitzero"`
 	// Attempt is the number of this run, from 1. It is not stored.
 	Attempt int `json:"-"`
 }

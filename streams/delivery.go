@@ -3,7 +3,6 @@ package streams
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,9 +28,9 @@ type Delivery struct {
 	// Received is when the lease began.
 	Received time.Time
 
+	receipt
 	revision uint64 // of Record; zero for none
-	nc       *nats.Conn
-	reply    string // where acknowledgements go
+	lease    uint64 // revision of what waits while the task is checked out; else zero
 	body     []byte
 }
 
@@ -42,7 +41,7 @@ func newDelivery(s *Store, queue string, m *nats.Msg) (*Delivery, error) {
 	}
 	d := &Delivery{
 		Delivered: meta.NumDelivered, Sequence: meta.Sequence.Stream, Received: time.Now(),
-		nc: s.nc, reply: m.Reply, body: m.Data,
+		receipt: receipt{s.nc, m.Reply}, body: m.Data,
 	}
 	d.Task, d.Malformed = parseTask(m.Subject, m.Data)
 	if d.Task.ID == "" {
@@ -84,28 +83,6 @@ func parseTaskSubject(subject string) (queue, kind, id string, ok bool) {
 	queue, kind, id = parts[1], strings.ReplaceAll(parts[2], "-", "."), parts[3]
 	ok = millrace.ValidateQueue(queue) == nil && millrace.ValidateKind(kind) == nil && millrace.ValidateID(id) == nil
 	return queue, kind, id, ok
-}
-
-// Ack takes the task off the queue. It is not waited for: if it is lost the task
-// comes again, and its final record says that there is nothing to do.
-func (d *Delivery) Ack() error {
-	return d.respond("+ACK")
-}
-
-// Release hands the task back, to be delivered again after delay, at once for
-// zero.
-func (d *Delivery) Release(delay time.Duration) error {
-	if delay <= 0 {
-		return d.respond("-NAK")
-	}
-	return d.respond(`-NAK {"delay":` + strconv.FormatInt(int64(delay), 10) + `}`)
-}
-
-func (d *Delivery) respond(what string) error {
-	if err := d.nc.Publish(d.reply, []byte(what)); err != nil {
-		return publishError(err)
-	}
-	return nil
 }
 
 // Extend renews the leases of deliveries of one queue, and returns nil once the

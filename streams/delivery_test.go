@@ -96,8 +96,8 @@ func TestRedelivery(t *testing.T) {
 			return s.Retry(ctx, d, r, 0)
 		}, 0, true},
 		{"retried later", func(ctx context.Context, s *streams.Store, d *streams.Delivery, r millrace.Record) error {
-			return s.Retry(ctx, d, r, time.Minute)
-		}, time.Minute, true},
+			return s.Retry(ctx, d, r, 4*time.Second)
+		}, 4 * time.Second, true},
 		{"forgotten", func(context.Context, *streams.Store, *streams.Delivery, millrace.Record) error { return nil }, ackWait, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"millrace"
 )
 
@@ -62,11 +60,26 @@ func parseRecord(st stored) (*millrace.Record, error) {
 // that it waits to be tried again. It returns [millrace.ErrConflict] if somebody
 // else wrote since the delivery: then the task is not this worker's any more.
 func (s *Store) Note(ctx context.Context, d *Delivery, r millrace.Record) error {
+	r.Parked = 0
+	if d.CheckedOut() {
+		r.Parked = d.Sequence
+	}
 	return s.putRecord(ctx, d, r, 0)
 }
 
+// longRelease is the longest wait for which a task keeps its place with the
+// consumer. What waits longer is parked, so that a storm of failures does not use
+// up what the consumer may have under way.
+const longRelease = 5 * time.Second
+
 // Retry notes r and then hands the task back, to be delivered again after delay.
 func (s *Store) Retry(ctx context.Context, d *Delivery, r millrace.Record, delay time.Duration) error {
+	if delay > longRelease || d.CheckedOut() {
+		if r.NextAt.IsZero() {
+			r.NextAt = time.Now().UTC().Add(delay)
+		}
+		return s.park(ctx, d, r)
+	}
 	if err := s.Note(ctx, d, r); err != nil {
 		return err
 	}
@@ -81,7 +94,7 @@ func (s *Store) Finish(ctx context.Context, d *Delivery, r millrace.Record, ttl 
 		r.FinishedAt = time.Now().UTC()
 	}
 	ttl = max(ttl, time.Second)
-	r.ExpiresAt = r.FinishedAt.Add(ttl)
+	r.ExpiresAt, r.Parked = r.FinishedAt.Add(ttl), 0
 	if r.State == millrace.Failed {
 		if err := s.bury(ctx, d, r); err != nil {
 			return err
@@ -94,6 +107,9 @@ func (s *Store) Finish(ctx context.Context, d *Delivery, r millrace.Record, ttl 
 	}
 	if err != nil {
 		return err
+	}
+	if d.CheckedOut() {
+		return s.giveUpLease(ctx, d)
 	}
 	return d.Ack()
 }
@@ -162,12 +178,5 @@ func (s *Store) unbury(ctx context.Context, r millrace.Record) error {
 	if err != nil || !ok || !f.Record.State.Final() || f.Record.State == millrace.Failed {
 		return err
 	}
-	stream, err := s.js.Stream(ctx, deadStream)
-	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(deadSubject(r.Queue, r.Kind, r.ID)))
-	}
-	if err != nil {
-		return fmt.Errorf("%w: take task %s from the dead: %w", millrace.ErrUnavailable, r.ID, err)
-	}
-	return nil
+	return s.purge(ctx, deadStream, deadSubject(r.Queue, r.Kind, r.ID))
 }

@@ -31,10 +31,10 @@ const maxLooked = 8 << 20
 // With replicas any of them may answer, so what was written a moment ago can be
 // missing; a write that expects a revision finds out.
 func (s *Store) lastBy(ctx context.Context, stream string, filters ...string) ([]stored, error) {
-	ask := lastByRequest{MultiLast: filters, MaxBytes: maxLooked}
+	ask := directGet{MultiLast: filters, MaxBytes: maxLooked}
 	var found []stored
 	for {
-		some, end, err := s.lastByOnce(ctx, stream, ask)
+		some, end, err := s.getDirect(ctx, stream, ask)
 		if err != nil {
 			return nil, fmt.Errorf("look up in %s: %w", stream, err)
 		}
@@ -50,15 +50,40 @@ func (s *Store) lastBy(ctx context.Context, stream string, filters ...string) ([
 	}
 }
 
-type lastByRequest struct {
-	MultiLast []string `json:"multi_last"`
-	MaxBytes  int      `json:"max_bytes"`
-	Seq       uint64   `json:"seq,omitzero"`
-	UpToSeq   uint64   `json:"up_to_seq,omitzero"`
+// scan calls visit with every message of the subjects that match filter, in the
+// order in which they were written, until that returns false. What is written
+// meanwhile may be seen or not.
+func (s *Store) scan(ctx context.Context, stream, filter string, visit func(stored) bool) error {
+	ask := directGet{NextBy: filter, Batch: maxBatch, MaxBytes: maxLooked, Seq: 1}
+	for {
+		some, end, err := s.getDirect(ctx, stream, ask)
+		if err != nil {
+			return fmt.Errorf("scan %s: %w", stream, err)
+		}
+		for _, st := range some {
+			if !visit(st) {
+				return nil
+			}
+		}
+		if left := end.Get("Nats-Num-Pending"); left == "" || left == "0" || len(some) == 0 {
+			return nil
+		}
+		ask.Seq = some[len(some)-1].seq + 1
+	}
 }
 
-// lastByOnce also returns the headers of the answer's end.
-func (s *Store) lastByOnce(ctx context.Context, stream string, ask lastByRequest) ([]stored, nats.Header, error) {
+type directGet struct {
+	MultiLast []string   `json:"multi_last,omitempty"`
+	NextBy    string     `json:"next_by_subj,omitempty"`
+	Batch     int        `json:"batch,omitzero"`
+	MaxBytes  int        `json:"max_bytes,omitzero"`
+	Seq       uint64     `json:"seq,omitzero"`
+	StartTime *time.Time `json:"start_time,omitzero"`
+	UpToSeq   uint64     `json:"up_to_seq,omitzero"`
+}
+
+// getDirect also returns the headers of the answer's end.
+func (s *Store) getDirect(ctx context.Context, stream string, ask directGet) ([]stored, nats.Header, error) {
 	body, err := encode(ask)
 	if err != nil {
 		return nil, nil, err
@@ -82,7 +107,7 @@ func (s *Store) lastByOnce(ctx context.Context, stream string, ask lastByRequest
 				return nil, nil, err
 			}
 			found = append(found, st)
-		case status == "204", status == "404" && (len(ask.MultiLast) == 1 || description == "No Results"):
+		case status == "204", status == "404" && (len(ask.MultiLast) <= 1 || description == "No Results"):
 			return found, m.Header, nil
 		default:
 			// Also when one of several messages went while the server looked: it

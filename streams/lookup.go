@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -13,39 +14,74 @@ type Found struct {
 	Record millrace.Record
 	// Version changes whenever the record does.
 	Version string
+
+	// Revision is that of the record, zero while there is none.
+	Revision uint64
 }
 
 // Lookup finds a task by its id: in its record, else in a log, where a task that
-// no worker has been given yet is pending, and one that is not finished running.
-// It returns [millrace.ErrNotFound] for an id that was never accepted (or that
-// even the log has forgotten) and [millrace.ErrGone] for one whose record has
-// expired.
+// no worker has been given yet is pending, and one that is not finished running,
+// else among those that wait for their time. It returns [millrace.ErrNotFound] for
+// an id that was never accepted (or that even the log has forgotten) and
+// [millrace.ErrGone] for one whose record has expired.
 func (s *Store) Lookup(ctx context.Context, id string) (Found, error) {
 	if err := millrace.ValidateID(id); err != nil {
 		return Found{}, err
 	}
+	// What waits goes on to a log and to a record. So who has looked for it there
+	// looks once more.
+	for _, look := range []func(context.Context, string) (Found, bool, error){s.lookupDone, s.lookupWaiting, s.lookupDone} {
+		if f, ok, err := look(ctx, id); ok || err != nil {
+			return f, err
+		}
+	}
+	return Found{}, fmt.Errorf("task %s: %w", id, millrace.ErrNotFound)
+}
+
+// lookupDone finds a task that has a record, or a place in a log.
+func (s *Store) lookupDone(ctx context.Context, id string) (Found, bool, error) {
 	if f, ok, err := s.lookupRecord(ctx, id); ok || err != nil {
-		return f, err
+		return f, ok, err
 	}
 	for _, queue := range s.cfg.Queues {
 		f, acked, err := s.lookupLog(ctx, queue, id)
 		if err != nil {
-			return Found{}, err
+			return Found{}, false, err
 		}
 		if f == nil {
 			continue
 		}
 		if !acked {
-			return *f, nil
+			return *f, true, nil
 		}
 		// Finished, so it has a record, unless that expired: it may have been
 		// written since we looked.
 		if f, ok, err := s.lookupRecord(ctx, id); ok || err != nil {
-			return f, err
+			return f, ok, err
 		}
-		return Found{}, fmt.Errorf("task %s: %w", id, millrace.ErrGone)
+		return Found{}, false, fmt.Errorf("task %s: %w", id, millrace.ErrGone)
 	}
-	return Found{}, fmt.Errorf("task %s: %w", id, millrace.ErrNotFound)
+	return Found{}, false, nil
+}
+
+// lookupWaiting finds a task that waits for its time.
+func (s *Store) lookupWaiting(ctx context.Context, id string) (Found, bool, error) {
+	found, err := s.lastBy(ctx, scheduleStream(shardOf(id)), waitingSubject(id), dueSubject(id))
+	if err != nil || len(found) == 0 {
+		return Found{}, false, err
+	}
+	var w waiting
+	if err := json.Unmarshal(found[0].data, &w); err != nil {
+		return Found{}, false, fmt.Errorf("waiting task %s: %w", id, err)
+	}
+	r := millrace.Record{
+		ID: id, Kind: w.Task.Kind, Queue: w.Task.Queue, State: millrace.Scheduled, Tags: w.Task.Tags,
+		SubmittedAt: w.Task.SubmittedAt, NextAt: w.Due,
+	}
+	if w.Task.Tried > 0 {
+		r.State = millrace.Retrying
+	}
+	return Found{Record: r, Version: fmt.Sprintf("waiting%d", found[0].seq)}, true, nil
 }
 
 func (s *Store) lookupRecord(ctx context.Context, id string) (Found, bool, error) {
@@ -60,7 +96,7 @@ func (s *Store) lookupRecord(ctx context.Context, id string) (Found, bool, error
 	if r.State.Final() && !r.ExpiresAt.IsZero() && !time.Now().Before(r.ExpiresAt) {
 		return Found{}, false, fmt.Errorf("task %s: %w", id, millrace.ErrGone)
 	}
-	return Found{Record: *r, Version: fmt.Sprintf("record%d", found[0].seq)}, true, nil
+	return Found{Record: *r, Version: fmt.Sprintf("record%d", found[0].seq), Revision: found[0].seq}, true, nil
 }
 
 // lookupLog finds the task in one queue's log. acked means that its consumer is

@@ -58,7 +58,7 @@ func TestLookup(t *testing.T) {
 		submit(t, store, task)
 		want := millrace.Record{ID: "t1", Kind: "demo.echo", Queue: "default", State: millrace.Pending, Tags: task.Tags, SubmittedAt: task.SubmittedAt}
 		f := wantState(t, store, "t1", millrace.Pending)
-		if diff := cmp.Diff(streams.Found{Record: want, Version: f.Version}, f); diff != "" {
+		if diff := cmp.Diff(streams.Found{Record: want, Version: f.Version, Revision: f.Revision}, f); diff != "" {
 			t.Errorf("pending (-want +got):\n%s", diff)
 		}
 		versions := map[string]millrace.State{f.Version: f.Record.State}
@@ -73,7 +73,7 @@ func TestLookup(t *testing.T) {
 		versions[f.Version] = f.Record.State
 
 		want = recordOf(d, millrace.Retrying)
-		if err := store.Retry(t.Context(), d, want, time.Minute); err != nil {
+		if err := store.Retry(t.Context(), d, want, 5*time.Second); err != nil {
 			t.Fatal(err)
 		}
 		f = wantState(t, store, "t1", millrace.Retrying)
@@ -89,7 +89,7 @@ func TestLookup(t *testing.T) {
 		}
 		f = wantState(t, store, "t1", millrace.Succeeded)
 		want.ExpiresAt = want.FinishedAt.Add(time.Hour)
-		if diff := cmp.Diff(streams.Found{Record: want, Version: f.Version}, f); diff != "" {
+		if diff := cmp.Diff(streams.Found{Record: want, Version: f.Version, Revision: f.Revision}, f); diff != "" {
 			t.Errorf("succeeded (-want +got):\n%s", diff)
 		}
 		versions[f.Version] = f.Record.State

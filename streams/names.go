@@ -1,6 +1,8 @@
 package streams
 
 import (
+	"hash/fnv"
+	"strconv"
 	"strings"
 )
 
@@ -9,12 +11,18 @@ import (
 // wildcard then finds an id among a million in microseconds, where a filter
 // that could match at several depths would walk them all.
 const (
-	deadStream    = "DEAD"
-	resultsBucket = "results"
-	claimsBucket  = "claims"
-	ordersBucket  = "orders"
-	consumerName  = "workers"
+	deadStream      = "DEAD"
+	resultsBucket   = "results"
+	claimsBucket    = "claims"
+	ordersBucket    = "orders"
+	schedulesBucket = "schedules"
+	consumerName    = "workers"
+	moversName      = "movers"
 )
+
+// scheduleStreams is how many streams share the schedules: a synced one fires
+// 2,000 a second. It must never change, or what waits would not be found.
+const scheduleStreams = 4
 
 func taskStream(queue string) string { return "TASKS_" + queue }
 
@@ -34,5 +42,30 @@ func deadSubject(queue, kind, id string) string {
 
 // taskFilter matches the task of that id, whatever its kind.
 func taskFilter(queue, id string) string { return "tasks." + queue + ".*." + id }
+
+// shardOf is the number of the schedule stream that an id or a name belongs to.
+func shardOf(id string) int {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return int(h.Sum32() % scheduleStreams)
+}
+
+func scheduleStream(shard int) string { return "SCHEDULES_" + strconv.Itoa(shard) }
+
+// waitingSubject is where a task waits for its time, and dueSubject where it is
+// when that has come.
+func waitingSubject(id string) string { return scheduleSubject("schedules", "task", id) }
+
+func dueSubject(id string) string { return scheduleSubject("due", "task", id) }
+
+// armedSubject is where the next due time of a named schedule waits, and
+// firedSubject where it is when that has come.
+func armedSubject(name string) string { return scheduleSubject("schedules", "named", name) }
+
+func firedSubject(name string) string { return scheduleSubject("due", "named", name) }
+
+func scheduleSubject(stage, what, id string) string {
+	return stage + "." + strconv.Itoa(shardOf(id)) + "." + what + "." + id
+}
 
 func kindToken(kind string) string { return strings.ReplaceAll(kind, ".", "-") }

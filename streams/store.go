@@ -33,6 +33,7 @@ type Store struct {
 	tasks   map[string]*committer // by queue
 	dead    *committer
 	results *committer
+	waiting []*committer // by shard
 	buckets map[string]*Bucket
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -77,9 +78,12 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	for _, q := range cfg.Queues {
 		s.tasks[q] = s.startCommitter(background)
 	}
+	for range scheduleStreams {
+		s.waiting = append(s.waiting, s.startCommitter(background))
+	}
 	s.dead = s.startCommitter(background)
 	s.results = s.startCommitter(background)
-	for _, b := range []string{claimsBucket, ordersBucket} {
+	for _, b := range []string{claimsBucket, ordersBucket, schedulesBucket} {
 		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
 	}
 	return s, nil

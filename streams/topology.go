@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,6 +31,26 @@ func (c Config) taskLog(queue string) jetstream.StreamConfig {
 		MaxMsgsPerSubject:  1,
 		Replicas:           c.Replicas,
 		AllowDirect:        true,
+		AllowAtomicPublish: true,
+	}
+}
+
+// schedules keeps what waits for its time; the server itself moves it from
+// schedules to due then, where the movers find it. Nobody consumes schedules, so
+// they stay until they are due.
+func (c Config) schedules(shard int) jetstream.StreamConfig {
+	n := strconv.Itoa(shard)
+	return jetstream.StreamConfig{
+		Name:               scheduleStream(shard),
+		Description:        "tasks and schedules that wait for their time",
+		Subjects:           []string{"schedules." + n + ".>", "due." + n + ".>"},
+		Retention:          jetstream.WorkQueuePolicy,
+		Storage:            jetstream.FileStorage,
+		MaxMsgsPerSubject:  1,
+		Replicas:           c.Replicas,
+		AllowDirect:        true,
+		AllowRollup:        true,
+		AllowMsgSchedules:  true,
 		AllowAtomicPublish: true,
 	}
 }
@@ -76,11 +97,15 @@ func (c Config) topology() []jetstream.StreamConfig {
 	for _, q := range c.Queues {
 		all = append(all, c.taskLog(q))
 	}
+	for shard := range scheduleStreams {
+		all = append(all, c.schedules(shard))
+	}
 	return append(all,
 		c.dead(),
 		c.bucket(resultsBucket, "records of tasks, by id", time.Duration(millrace.MaxResultTTL)+forgetAfter),
 		c.bucket(claimsBucket, "idempotency keys", 24*time.Hour),
 		c.bucket(ordersBucket, "orders, by id", 0),
+		c.bucket(schedulesBucket, "schedules, by name", 0),
 	)
 }
 
@@ -114,6 +139,11 @@ func ensure(ctx context.Context, js jetstream.JetStream, c Config) (time.Duratio
 		}
 		if shortest == 0 || ackWait < shortest {
 			shortest = ackWait
+		}
+	}
+	for shard := range scheduleStreams {
+		if err := ensureMovers(ctx, js, shard); err != nil {
+			return 0, err
 		}
 	}
 	return shortest, nil
@@ -177,6 +207,7 @@ func merge(have, want jetstream.StreamConfig) (jetstream.StreamConfig, error) {
 	out.AllowDirect = true
 	out.AllowAtomicPublish = true
 	out.AllowMsgTTL = have.AllowMsgTTL || want.AllowMsgTTL
+	out.AllowMsgSchedules = have.AllowMsgSchedules || want.AllowMsgSchedules
 	out.AllowRollup = have.AllowRollup || want.AllowRollup
 	return out, nil
 }

@@ -3,6 +3,7 @@ package streams_test
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +15,10 @@ import (
 	"millrace/streams"
 )
 
-var allStreams = []string{"DEAD", "KV_claims", "KV_orders", "KV_results", "TASKS_bulk", "TASKS_critical", "TASKS_default"}
+var allStreams = []string{
+	"DEAD", "KV_claims", "KV_orders", "KV_results", "KV_schedules", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3",
+	"TASKS_bulk", "TASKS_critical", "TASKS_default",
+}
 
 const (
 	gib = 1 << 30
@@ -46,6 +50,14 @@ func TestTopology(t *testing.T) {
 	bucket("results", 7*day+time.Hour)
 	bucket("claims", day)
 	bucket("orders", 0)
+	bucket("schedules", 0)
+	for n := range 4 {
+		shard := strconv.Itoa(n)
+		want["SCHEDULES_"+shard] = jetstream.StreamConfig{
+			Subjects: []string{"schedules." + shard + ".>", "due." + shard + ".>"}, Retention: jetstream.WorkQueuePolicy,
+			MaxBytes: -1, AllowRollup: true, AllowMsgSchedules: true,
+		}
+	}
 	want["DEAD"] = jetstream.StreamConfig{Subjects: []string{"dead.>"}, MaxAge: 90 * day, MaxBytes: -1}
 	for _, q := range []string{"critical", "default", "bulk"} {
 		want["TASKS_"+q] = jetstream.StreamConfig{Subjects: []string{"tasks." + q + ".>"}, Discard: jetstream.DiscardNew, MaxBytes: 2 * gib}

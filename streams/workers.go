@@ -118,20 +118,33 @@ func readFloor(ctx context.Context, js jetstream.JetStream, queue string) (uint6
 	return f.Sequence, nil
 }
 
-// noteFloor writes down where the queue's consumer is.
-func (s *Store) noteFloor(ctx context.Context, queue string) error {
+// noted is the last note of a floor, and when it was written.
+type noted struct {
+	floor
+	at time.Time
+}
+
+// renoteAfter is how old a note of the floor gets though nothing has changed: it must
+// not expire with the records.
+const renoteAfter = 24 * time.Hour
+
+// noteFloor writes down where the queue's consumer is, unless last says so already.
+func (s *Store) noteFloor(ctx context.Context, queue string, last *noted) error {
 	consumer, err := s.js.Consumer(ctx, taskStream(queue), consumerName)
 	if err != nil {
 		return fmt.Errorf("floor of queue %s: %w", queue, err)
 	}
 	f := floor{consumer.CachedInfo().AckFloor.Stream}
-	if f.Sequence == 0 {
+	if f.Sequence == 0 || f == last.floor && time.Since(last.at) < renoteAfter {
 		return nil
 	}
 	data, err := encode(f)
 	if err != nil {
 		return fmt.Errorf("floor of queue %s: %w", queue, err)
 	}
-	_, err = s.results.store(ctx, newMessage(floorSubject(queue), data, anyRevision))
-	return err
+	if _, err := s.results.store(ctx, newMessage(floorSubject(queue), data, anyRevision)); err != nil {
+		return err
+	}
+	*last = noted{f, time.Now()}
+	return nil
 }

@@ -1,0 +1,65 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"millrace"
+)
+
+// A task that runs for long would hold back the trimming of its queue's log. So its
+// worker checks it out: from then on its lease is a message that waits, and that
+// brings the task back when it is due. The worker puts the time off while it lives.
+
+// CheckOut takes a running task off its queue. Its record must be one that runs.
+// From now on its lease is renewed by [Store.ExtendCheckedOut], and lasts
+// [Store.AckWait]. On [millrace.ErrConflict] the task is not this worker's any more.
+func (s *Store) CheckOut(ctx context.Context, d *Delivery, r millrace.Record) error {
+	r.Parked = d.Sequence
+	if err := s.putRecord(ctx, d, r, 0); err != nil {
+		return err
+	}
+	lease, err := s.wait(ctx, d.waiting(time.Now().Add(s.cfg.AckWait)), anyRevision)
+	if err != nil {
+		return fmt.Errorf("check out task %s: %w", d.Task.ID, err)
+	}
+	d.lease = lease
+	return d.Ack()
+}
+
+// CheckedOut reports whether the task was taken off its queue while it runs.
+func (d *Delivery) CheckedOut() bool { return d.lease != 0 }
+
+// ExtendCheckedOut renews the lease of a task that is checked out. On
+// [millrace.ErrConflict] it was over.
+func (s *Store) ExtendCheckedOut(ctx context.Context, d *Delivery) error {
+	lease, err := s.wait(ctx, d.waiting(time.Now().Add(s.cfg.AckWait)), d.lease)
+	if err != nil {
+		return fmt.Errorf("renew the lease of task %s: %w", d.Task.ID, err)
+	}
+	d.lease = lease
+	return nil
+}
+
+// giveUpLease removes the lease of a task that is done. If that fails the task
+// comes back once more, and its record says that there is nothing to do.
+func (s *Store) giveUpLease(ctx context.Context, d *Delivery) error {
+	return s.purge(ctx, scheduleStream(shardOf(d.Task.ID)), waitingSubject(d.Task.ID))
+}
+
+// purge removes what lies on a subject, which has no wildcards.
+func (s *Store) purge(ctx context.Context, stream, subject string) error {
+	ctx, cancel := s.replies.link.bind(ctx)
+	defer cancel()
+	st, err := s.js.Stream(ctx, stream)
+	if err == nil {
+		err = st.Purge(ctx, jetstream.WithPurgeSubject(subject))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: remove %s: %w", millrace.ErrUnavailable, subject, err)
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"millrace"
+)
+
+// Retention is how much of what is done a log keeps: as many tasks as Tasks, and
+// for as long as Age, whichever is less.
+type Retention struct {
+	Tasks uint64
+	Age   time.Duration
+}
+
+// DefaultRetention keeps 250,000 finished tasks, for a day.
+func DefaultRetention() Retention { return Retention{Tasks: 250_000, Age: 24 * time.Hour} }
+
+// Trim removes from the queue's log what no consumer needs any more and the
+// retention does not ask for, and returns how many tasks that were. A log whose
+// workers' consumer is missing is left alone: nobody knows what it would need.
+//
+// The log's end is read first and its consumers then. So one that has nothing left
+// to do needs what came after that end, and nothing before.
+func (s *Store) Trim(ctx context.Context, queue string, keep Retention) (uint64, error) {
+	if err := s.CheckQueue(queue); err != nil {
+		return 0, err
+	}
+	ctx, cancel := s.replies.link.bind(ctx)
+	defer cancel()
+	n, err := s.trim(ctx, queue, keep)
+	if err != nil {
+		return 0, fmt.Errorf("%w: trim the log of queue %s: %w", millrace.ErrUnavailable, queue, err)
+	}
+	return n, nil
+}
+
+func (s *Store) trim(ctx context.Context, queue string, keep Retention) (uint64, error) {
+	stream, err := s.js.Stream(ctx, taskStream(queue))
+	if err != nil {
+		return 0, err
+	}
+	before := stream.CachedInfo().State
+	needed, found := before.LastSeq+1, false
+	consumers := stream.ListConsumers(ctx)
+	for info := range consumers.Info() {
+		found = found || info.Name == consumerName
+		needed = min(needed, firstNeeded(info, before.LastSeq))
+	}
+	if err := consumers.Err(); err != nil || !found {
+		return 0, err
+	}
+	old, err := s.firstSince(ctx, queue, time.Now().Add(-keep.Age), before.LastSeq)
+	if err != nil {
+		return 0, err
+	}
+	upTo := trimTo(needed, old, keep.Tasks)
+	if upTo <= before.FirstSeq {
+		return 0, nil
+	}
+	if err := stream.Purge(ctx, jetstream.WithPurgeSequence(upTo)); err != nil {
+		return 0, err
+	}
+	after, err := stream.Info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	// What was submitted meanwhile counts against it.
+	return before.Msgs - min(before.Msgs, after.State.Msgs), nil
+}
+
+// firstNeeded is the lowest sequence that a consumer still needs, of a log that
+// ended with last.
+func firstNeeded(c *jetstream.ConsumerInfo, last uint64) uint64 {
+	switch {
+	case c.NumPending == 0 && c.NumAckPending == 0:
+		return last + 1
+	case c.Config.AckPolicy == jetstream.AckNonePolicy:
+		return c.Delivered.Stream + 1
+	default:
+		return c.AckFloor.Stream + 1
+	}
+}
+
+// trimTo is the sequence before which a log is trimmed: needed is the first that
+// must stay, old the first that is younger than the retention's age, and tasks how
+// many that are done it keeps.
+func trimTo(needed, old, tasks uint64) uint64 {
+	beyond := needed - min(needed, tasks)
+	return min(needed, max(beyond, old))
+}
+
+// firstSince is the sequence of the first task that was written at that time or
+// later, or the one after last.
+func (s *Store) firstSince(ctx context.Context, queue string, since time.Time, last uint64) (uint64, error) {
+	found, _, err := s.getDirect(ctx, taskStream(queue), directGet{NextBy: "tasks." + queue + ".>", Batch: 1, StartTime: &since})
+	if err != nil || len(found) == 0 {
+		return last + 1, err
+	}
+	return found[0].seq, nil
+}
