@@ -33,6 +33,9 @@ type Config struct {
 	// Grace is how long requests may take to end when the gateway stops. Zero
 	// means 10 s.
 	Grace time.Duration
+	// Ready says what else must be so for /readyz to be well: an error that wraps
+	// [millrace.ErrUnavailable]. Nil means nothing.
+	Ready func() error
 	// Version is what the API's description says. Empty means "dev".
 	Version string
 	// Logger gets what is unexpected. Nil means silence.
@@ -44,6 +47,9 @@ func (c Config) withDefaults() Config {
 	c.BodyLimit = cmp.Or(c.BodyLimit, 256<<10)
 	c.MaxWait = cmp.Or(c.MaxWait, time.Minute)
 	c.Grace = cmp.Or(c.Grace, 10*time.Second)
+	if c.Ready == nil {
+		c.Ready = func() error { return nil }
+	}
 	c.Version = cmp.Or(c.Version, "dev")
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c

@@ -1,6 +1,9 @@
 package gateway
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 type healthOutput struct {
 	Body struct {
@@ -19,7 +22,7 @@ func (g *Gateway) health(context.Context, *struct{}) (*healthOutput, error) {
 }
 
 func (g *Gateway) ready(ctx context.Context, _ *struct{}) (*healthOutput, error) {
-	if err := g.store.Ready(ctx); err != nil {
+	if err := errors.Join(g.store.Ready(ctx), g.cfg.Ready()); err != nil {
 		return nil, err
 	}
 	return healthy(), nil

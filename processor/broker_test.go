@@ -159,7 +159,37 @@ func open(t *testing.T, way interface{ InProcessConn() (net.Conn, error) }, cfg 
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
+	moveDue(t, store)
 	return store
+}
+
+// moveDue brings back what was parked, as a scheduler does.
+func moveDue(t *testing.T, store *streams.Store) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var moving sync.WaitGroup
+	for shard := range store.Shards() {
+		p, err := store.PullDue(shard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		moving.Go(func() {
+			for ctx.Err() == nil {
+				due, err := p.Next(ctx, 100)
+				if err == nil {
+					err = store.Move(ctx, due)
+				}
+				if err != nil { // the broker may be away
+					time.Sleep(100 * time.Millisecond)
+				}
+			}
+			_ = p.Close()
+		})
+	}
+	t.Cleanup(func() {
+		cancel()
+		moving.Wait()
+	})
 }
 
 // inspect connects to the broker as any NATS client would.

@@ -14,7 +14,9 @@ import (
 // shutdown ends: the work is done, and only its record is missing.
 func (p *Processor) conclude(j *job, run millrace.Attempt, o outcome, result json.RawMessage, t terms) {
 	defer p.leases.drop(j)
+	j.writing.Lock()
 	r := conclusion(recordOf(j), j.lost, run, o, result)
+	j.writing.Unlock()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		if p.leases.lost(j) && o.state != millrace.Succeeded {
 			// Its failure may be due to that. Whoever has the task now decides.
@@ -40,6 +42,8 @@ func (p *Processor) conclude(j *job, run millrace.Attempt, o outcome, result jso
 }
 
 func (p *Processor) write(j *job, r millrace.Record, o outcome, t terms) error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
 	defer cancel()
 	switch {

@@ -45,6 +45,9 @@ type job struct {
 	// decided is set by whoever decides what becomes of the task: its worker once
 	// the handler has returned, or a stop that does not wait for that.
 	decided atomic.Bool
+	// writing is held by whoever writes about the task: its worker, or who renews
+	// its lease.
+	writing sync.Mutex
 }
 
 type lane struct {

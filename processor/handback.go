@@ -40,6 +40,8 @@ func (p *Processor) handBackAll(jobs []*job) {
 // first that this delivery did not die.
 func (p *Processor) handBack(j *job) {
 	defer p.leases.drop(j)
+	j.writing.Lock()
+	defer j.writing.Unlock()
 	r := recordOf(j)
 	if r.State == millrace.Running {
 		r.State = millrace.Pending

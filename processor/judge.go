@@ -36,6 +36,7 @@ func judge(err, cause error, attempt int, t terms, random float64) outcome {
 		snooze    *millrace.SnoozeError
 		permanent *millrace.PermanentError
 		panicked  *panicError
+		stuck     *stuckError
 	)
 	switch {
 	case err == nil:
@@ -51,7 +52,9 @@ func judge(err, cause error, attempt int, t terms, random float64) outcome {
 	if errors.As(err, &panicked) {
 		o.stack = panicked.stack
 	}
-	if errors.Is(cause, context.DeadlineExceeded) {
+	if errors.As(err, &stuck) {
+		o.stack = stuck.stack
+	} else if errors.Is(cause, context.DeadlineExceeded) {
 		o.reason = fmt.Sprintf("timed out after %s: %s", t.timeout, o.reason)
 	}
 	if attempt >= t.maxAttempts {

@@ -98,22 +98,22 @@ func TestTerms(t *testing.T) {
 		options millrace.Options
 		want    terms
 	}{
-		"defaults": {Kind{}, millrace.Options{}, terms{4, millrace.DefaultBackoff(), 0, time.Hour}},
-		"kind":     {kind, millrace.Options{}, terms{7, ofKind, time.Second, time.Second}},
+		"defaults": {Kind{}, millrace.Options{}, terms{4, millrace.DefaultBackoff(), 0, 0, time.Hour}},
+		"kind":     {kind, millrace.Options{}, terms{7, ofKind, time.Second, 31 * time.Second, time.Second}},
 		"task": {
 			kind,
 			millrace.Options{MaxAttempts: 1, Backoff: &ofTask, Timeout: minute, ResultTTL: minute},
-			terms{1, ofTask, time.Minute, time.Minute},
+			terms{1, ofTask, time.Minute, 90 * time.Second, time.Minute},
 		},
 		"a record for longer than one is kept": {
 			Kind{},
 			millrace.Options{ResultTTL: math.MaxInt64},
-			terms{4, millrace.DefaultBackoff(), 0, 7 * 24 * time.Hour},
+			terms{4, millrace.DefaultBackoff(), 0, 0, 7 * 24 * time.Hour},
 		},
 		"a task that makes no sense": {
 			kind,
 			millrace.Options{MaxAttempts: -1, Backoff: &millrace.Backoff{Policy: millrace.List}, Timeout: -1},
-			terms{7, ofKind, time.Second, time.Second},
+			terms{7, ofKind, time.Second, 31 * time.Second, time.Second},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"millrace"
 	"millrace/streams"
 )
 
@@ -18,10 +19,14 @@ var errLeaseLost = errors.New("the lease on the task is lost; another worker may
 // server, queue by queue, and a lease lasts for an ack wait from the last time
 // that the server confirmed. A lease that is over is never renewed: its task may
 // have been given to somebody else.
+//
+// What runs for longer than checkOut is checked out: it gets a lease of its own, and
+// its place in the log is not needed any more.
 type leases struct {
-	store *streams.Store
-	log   *slog.Logger
-	wait  time.Duration
+	store    *streams.Store
+	log      *slog.Logger
+	wait     time.Duration
+	checkOut time.Duration
 
 	mu   sync.Mutex
 	held map[*job]*lease
@@ -29,12 +34,13 @@ type leases struct {
 
 type lease struct {
 	confirmed time.Time
+	started   time.Time // when the handler was called
 	lost      bool
 	cancel    context.CancelCauseFunc // nil while the handler does not run
 }
 
-func newLeases(store *streams.Store, log *slog.Logger) *leases {
-	return &leases{store: store, log: log, wait: store.AckWait(), held: map[*job]*lease{}}
+func newLeases(store *streams.Store, checkOut time.Duration, log *slog.Logger) *leases {
+	return &leases{store: store, log: log, wait: store.AckWait(), checkOut: checkOut, held: map[*job]*lease{}}
 }
 
 func (ls *leases) add(j *job) {
@@ -52,7 +58,7 @@ func (ls *leases) running(j *job, cancel context.CancelCauseFunc) bool {
 	if l == nil || l.lost || time.Since(l.confirmed) >= ls.wait {
 		return false
 	}
-	l.cancel = cancel
+	l.cancel, l.started = cancel, time.Now()
 	return true
 }
 
@@ -107,10 +113,25 @@ func (ls *leases) expire() {
 		if l.lost || time.Since(l.confirmed) < ls.wait {
 			continue
 		}
-		l.lost = true
-		ls.log.Warn("lost the lease on a task", "task", j.Task.ID, "kind", j.Task.Kind, "queue", j.Task.Queue)
-		if l.cancel != nil {
-			l.cancel(errLeaseLost)
+		ls.lose(j, l)
+	}
+}
+
+func (ls *leases) lose(j *job, l *lease) {
+	l.lost = true
+	ls.log.Warn("lost the lease on a task", "task", j.Task.ID, "kind", j.Task.Kind, "queue", j.Task.Queue)
+	if l.cancel != nil {
+		l.cancel(errLeaseLost)
+	}
+}
+
+// cancelled stops the handler of a task that was called off.
+func (ls *leases) cancelled(id string) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for j, l := range ls.held {
+		if j.Task.ID == id && l.cancel != nil {
+			l.cancel(millrace.ErrCancelled)
 		}
 	}
 }
@@ -119,9 +140,14 @@ func (ls *leases) expire() {
 func (ls *leases) renew(ctx context.Context) {
 	now := time.Now()
 	due := map[string][]*job{}
+	var long []*job
 	ls.mu.Lock()
 	for j, l := range ls.held {
-		if !l.lost && now.Sub(l.confirmed) >= ls.wait/3 {
+		switch {
+		case l.lost || now.Sub(l.confirmed) < ls.wait/3:
+		case !l.started.IsZero() && now.Sub(l.started) >= ls.checkOut:
+			long = append(long, j)
+		default:
 			due[j.Task.Queue] = append(due[j.Task.Queue], j)
 		}
 	}
@@ -129,18 +155,54 @@ func (ls *leases) renew(ctx context.Context) {
 	// Not longer than the leases last: then it is too late anyway.
 	ctx, cancel := context.WithTimeout(ctx, ls.wait/3)
 	defer cancel()
+	var renewing sync.WaitGroup
+	for _, j := range long {
+		renewing.Go(func() { ls.renewLong(ctx, j, now) })
+	}
 	for queue, jobs := range due {
-		deliveries := make([]*streams.Delivery, len(jobs))
-		for i, j := range jobs {
-			deliveries[i] = j.Delivery
+		renewing.Go(func() { ls.renewMany(ctx, queue, jobs, now) })
+	}
+	renewing.Wait()
+}
+
+func (ls *leases) renewMany(ctx context.Context, queue string, jobs []*job, now time.Time) {
+	deliveries := make([]*streams.Delivery, len(jobs))
+	for i, j := range jobs {
+		deliveries[i] = j.Delivery
+	}
+	if err := ls.store.Extend(ctx, deliveries); err != nil {
+		if ctx.Err() == nil {
+			ls.log.Warn("cannot renew leases", "queue", queue, "tasks", len(jobs), "error", err)
 		}
-		if err := ls.store.Extend(ctx, deliveries); err != nil {
-			if ctx.Err() == nil {
-				ls.log.Warn("cannot renew leases", "queue", queue, "tasks", len(jobs), "error", err)
-			}
-			continue
+		return
+	}
+	ls.confirm(jobs, now)
+}
+
+// renewLong renews the lease of a task that is checked out, or checks it out.
+func (ls *leases) renewLong(ctx context.Context, j *job, now time.Time) {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	var err error
+	if j.CheckedOut() {
+		err = ls.store.ExtendCheckedOut(ctx, j.Delivery)
+	} else {
+		r := recordOf(j)
+		// As with every mark: if this worker dies, that is one more.
+		r.State, r.Lost, r.NextAt = millrace.Running, j.lost+1, time.Time{}
+		err = ls.store.CheckOut(ctx, j.Delivery, r)
+	}
+	switch {
+	case err == nil:
+		ls.confirm([]*job{j}, now)
+	case errors.Is(err, millrace.ErrConflict):
+		ls.mu.Lock()
+		defer ls.mu.Unlock()
+		if l := ls.held[j]; l != nil && !l.lost {
+			ls.lose(j, l)
 		}
-		ls.confirm(jobs, now)
+	default:
+		ls.log.Warn("cannot renew a lease", "task", j.Task.ID, "error", err)
 	}
 }
 

@@ -147,7 +147,7 @@ func TestProtect(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := handler{call: func(context.Context, millrace.RawTask) (json.RawMessage, error) { return c.call() }}
-			result, err := protect(t.Context(), h, millrace.RawTask{})
+			result, err := (&Processor{}).protect(t.Context(), h, millrace.RawTask{}, 0)
 			if c.err == "" && (err != nil || string(result) != "1") || c.err != "" && (err == nil || err.Error() != c.err) {
 				t.Errorf("%s, %v; want the error %q", result, err, c.err)
 			}

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"millrace/streams"
@@ -34,6 +35,12 @@ type Config struct {
 	// MaxLost is how many deliveries of a task may die with their worker before
 	// the task fails as "worker lost". Zero means 5.
 	MaxLost int
+	// CheckOut is how long a task may run before it is taken off its queue's log, so
+	// that the log can be trimmed. Zero means 1 min.
+	CheckOut time.Duration
+	// CancelGrace is how long the handler of a task that is cancelled may take to
+	// notice, before its place is given to another. Zero means 10 s.
+	CancelGrace time.Duration
 	// MaxResult is how many bytes of JSON a handler may return. Zero means 64 KiB;
 	// at most 512 KiB.
 	MaxResult int
@@ -58,6 +65,8 @@ func (c Config) withDefaults(queues []string) Config {
 	c.Concurrency = cmp.Or(c.Concurrency, 64)
 	c.Grace = cmp.Or(c.Grace, 30*time.Second)
 	c.MaxLost = cmp.Or(c.MaxLost, 5)
+	c.CheckOut = cmp.Or(c.CheckOut, time.Minute)
+	c.CancelGrace = cmp.Or(c.CancelGrace, 10*time.Second)
 	c.MaxResult = cmp.Or(c.MaxResult, 64<<10)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Worker == "" {
@@ -125,6 +134,7 @@ type Processor struct {
 	leases     *leases
 	finishing  chan struct{}  // places for outcomes that are being written
 	working    sync.WaitGroup // every task from its start to its outcome
+	stuck      atomic.Int64   // handlers that were given up and have not returned
 
 	// handlerCtx is what handlers get; it outlives the Run context by the grace.
 	handlerCtx context.Context
@@ -156,7 +166,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	}
 	p.handlerCtx, p.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer p.stop(errShutdown)
-	p.leases = newLeases(p.store, p.log)
+	p.leases = newLeases(p.store, p.cfg.CheckOut, p.log)
 	p.dispatcher = newDispatcher(p.cfg, p.start)
 
 	feeders, err := p.newFeeders(ctx)
@@ -166,6 +176,11 @@ func (p *Processor) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	deaf, err := p.store.Cancellations(p.leases.cancelled)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = deaf() }() // it fails when the connection is closed already
 	leaseCtx, endLeases := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { p.leases.run(leaseCtx) })

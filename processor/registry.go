@@ -19,6 +19,10 @@ type Kind struct {
 	Backoff *millrace.Backoff
 	// Timeout bounds one attempt by its context. Zero means no limit.
 	Timeout time.Duration
+	// HardTimeout is when an attempt fails whose handler does not return, though its
+	// context has ended; the handler's place is given to another task. Zero means
+	// 30 s after Timeout, or never if there is none.
+	HardTimeout time.Duration
 	// ResultTTL is how long records are kept. Zero means
 	// [millrace.DefaultResultTTL].
 	ResultTTL time.Duration
@@ -72,7 +76,7 @@ func Handle[A, R any](p *Processor, kind string, fn func(context.Context, millra
 }
 
 func (k Kind) validate() error {
-	if k.MaxAttempts < 0 || k.Timeout < 0 || k.ResultTTL < 0 || k.ResultTTL > time.Duration(millrace.MaxResultTTL) {
+	if k.MaxAttempts < 0 || k.Timeout < 0 || k.HardTimeout < 0 || k.ResultTTL < 0 || k.ResultTTL > time.Duration(millrace.MaxResultTTL) {
 		return fmt.Errorf("%w: limits must not be negative, nor the result's time over %s", millrace.ErrInvalid, millrace.MaxResultTTL)
 	}
 	if k.Backoff != nil {
@@ -87,8 +91,12 @@ type terms struct {
 	maxAttempts int
 	backoff     millrace.Backoff
 	timeout     time.Duration
+	hardTimeout time.Duration
 	resultTTL   time.Duration
 }
+
+// hardGrace is how long a handler may take to notice that its time is over.
+const hardGrace = 30 * time.Second
 
 func (k Kind) terms(o millrace.Options) terms {
 	t := terms{
@@ -96,6 +104,10 @@ func (k Kind) terms(o millrace.Options) terms {
 		backoff:     millrace.DefaultBackoff(),
 		timeout:     firstPositive(time.Duration(o.Timeout), k.Timeout, 0),
 		resultTTL:   min(firstPositive(time.Duration(o.ResultTTL), k.ResultTTL, time.Duration(millrace.DefaultResultTTL)), time.Duration(millrace.MaxResultTTL)),
+	}
+	t.hardTimeout = k.HardTimeout
+	if t.timeout > 0 && t.hardTimeout < t.timeout {
+		t.hardTimeout = t.timeout + hardGrace
 	}
 	// A task that was written by another program may hold anything.
 	if o.Backoff != nil && o.Backoff.Validate() == nil {

@@ -3,10 +3,8 @@ package processor
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"time"
 
 	"millrace"
@@ -26,7 +24,7 @@ func (p *Processor) start(j *job) {
 func (p *Processor) work(j *job) {
 	h, known := p.handlers[j.Task.Kind]
 	t := h.kind.terms(j.Task.Options)
-	run := millrace.Attempt{Number: len(recordOf(j).Attempts) + 1, StartedAt: time.Now().UTC(), Worker: p.cfg.Worker}
+	run := millrace.Attempt{Number: max(len(recordOf(j).Attempts), j.Task.Tried) + 1, StartedAt: time.Now().UTC(), Worker: p.cfg.Worker}
 	var result json.RawMessage
 	var o outcome
 	switch {
@@ -98,38 +96,9 @@ func (p *Processor) call(h handler, j *job, t terms, attempt int) (json.RawMessa
 	}
 	task := j.Task
 	task.Attempt = attempt
-	result, err := protect(ctx, h, task)
+	result, err := p.protect(ctx, h, task, t.hardTimeout)
 	if err == nil && len(result) > p.cfg.MaxResult {
 		err = millrace.Permanent(fmt.Errorf("the result has %d bytes, and a record takes %d: keep large results elsewhere and return where", len(result), p.cfg.MaxResult))
 	}
 	return result, judge(err, context.Cause(ctx), attempt, t, rand.Float64())
 }
-
-// protect calls the handler on a goroutine of its own, so that neither a panic nor
-// the end of the goroutine (runtime.Goexit, as a test's FailNow does) goes further.
-func protect(ctx context.Context, h handler, t millrace.RawTask) (json.RawMessage, error) {
-	var result json.RawMessage
-	err := errGoexit
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() {
-			if v := recover(); v != nil {
-				err = &panicError{value: v, stack: string(debug.Stack())}
-			}
-		}()
-		result, err = h.call(ctx, t)
-	}()
-	<-done
-	return result, err
-}
-
-var errGoexit = errors.New("the handler ended its goroutine instead of returning")
-
-// panicError is a handler's panic as an error.
-type panicError struct {
-	value any
-	stack string
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
