@@ -17,6 +17,7 @@ type cli struct {
 	Serve     serveCmd     `cmd:"" help:"Run everything in one process, for production on one machine."`
 	Gateway   gatewayCmd   `cmd:"" help:"Serve the HTTP API, against a NATS server."`
 	Processor processorCmd `cmd:"" help:"Carry out tasks, against a NATS server."`
+	Scheduler schedulerCmd `cmd:"" help:"Move what is due to its queue and trim the logs, against a NATS server; run one or more."`
 	Task      taskCmd      `cmd:"" help:"Submit tasks and look at them."`
 	Order     orderCmd     `cmd:"" help:"Place orders and look at them."`
 	Version   versionCmd   `cmd:"" help:"Show the version."`

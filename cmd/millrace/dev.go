@@ -11,6 +11,7 @@ import (
 	"millrace/gateway"
 	"millrace/orders"
 	"millrace/processor"
+	"millrace/scheduler"
 	"millrace/streams"
 )
 
@@ -80,16 +81,18 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	}
 	defer n.store.Close()
 
-	if n.gateway, err = gateway.New(n.store, n.flags.gateway(n.log)); err != nil {
-		return err
-	}
 	n.processor = processor.New(n.store, processing)
 	orders.New(n.store).Register(n.processor)
 	if n.register != nil {
 		n.register(n.processor)
 	}
+	api := n.flags.gateway(n.log)
+	api.Ready = n.processor.Ready
+	if n.gateway, err = gateway.New(n.store, api); err != nil {
+		return err
+	}
 	ready(n)
-	return together(ctx, n.gateway.Run, n.processor.Run)
+	return together(ctx, n.gateway.Run, n.processor.Run, scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run)
 }
 
 func welcome(w io.Writer, n *node) {

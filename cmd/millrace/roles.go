@@ -7,6 +7,7 @@ import (
 	"millrace/gateway"
 	"millrace/orders"
 	"millrace/processor"
+	"millrace/scheduler"
 	"millrace/streams"
 )
 
@@ -56,6 +57,24 @@ func (c *processorCmd) Run(ctx context.Context, io stdio) error {
 	orders.New(store).Register(p)
 	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
 	return stopped(ctx, p.Run(ctx))
+}
+
+type schedulerCmd struct {
+	queueFlags
+	brokerFlags
+	syncFlag
+}
+
+// Run moves what is due until ctx ends.
+func (c *schedulerCmd) Run(ctx context.Context, io stdio) error {
+	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	store, err := openStore(ctx, "millrace-scheduler", c.queueFlags, c.brokerFlags, c.Sync, log)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	defer store.Close()
+	log.Info("ready", "nats", c.redacted())
+	return stopped(ctx, scheduler.New(store, scheduler.Config{Logger: log}).Run(ctx))
 }
 
 func openStore(ctx context.Context, name string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {

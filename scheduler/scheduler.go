@@ -1,0 +1,162 @@
+package scheduler
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"millrace/streams"
+)
+
+// Config is how a scheduler works. The zero value is a sensible one.
+type Config struct {
+	// Retention is how much of what is done the logs keep. Zero means
+	// [streams.DefaultRetention].
+	Retention streams.Retention
+	// Tidy is how often the janitor comes. Zero means every 30 s.
+	Tidy time.Duration
+	// Logger hears of what goes wrong. Nil means silence.
+	Logger *slog.Logger
+}
+
+// Scheduler moves what is due to where it is carried out, and keeps house. As many
+// may run as one likes: each thing is done once, whoever does it, and while none
+// runs, what is due waits.
+type Scheduler struct {
+	store *streams.Store
+	book  *Book
+	cfg   Config
+	log   *slog.Logger
+}
+
+// New returns a scheduler for the store.
+func New(store *streams.Store, cfg Config) *Scheduler {
+	if cfg.Retention == (streams.Retention{}) {
+		cfg.Retention = streams.DefaultRetention()
+	}
+	cfg.Tidy = cmp.Or(cfg.Tidy, 30*time.Second)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	return &Scheduler{store: store, book: NewBook(store), cfg: cfg, log: cfg.Logger}
+}
+
+// Run moves and tidies until ctx ends. It returns nil after an orderly stop.
+func (s *Scheduler) Run(ctx context.Context) error {
+	var pullers []*streams.DuePuller
+	for shard := range s.store.Shards() {
+		puller, err := s.store.PullDue(shard)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil // it was stopped before it began
+			}
+			return err
+		}
+		pullers = append(pullers, puller)
+	}
+	var running sync.WaitGroup
+	for _, puller := range pullers {
+		running.Go(func() { s.move(ctx, puller) })
+	}
+	running.Go(func() { s.tidy(ctx) })
+	running.Wait()
+	return nil
+}
+
+// maxMoved is how much is moved at once.
+const maxMoved = 500
+
+// move brings what is due in one shard to where it belongs, until ctx ends.
+func (s *Scheduler) move(ctx context.Context, puller *streams.DuePuller) {
+	defer func() {
+		if err := puller.Close(); err != nil {
+			s.log.Warn("what was asked for may be late", "error", err)
+		}
+	}()
+	for failures := 0; ctx.Err() == nil; {
+		due, err := puller.Next(ctx, maxMoved)
+		if err != nil {
+			failures++
+			s.recover(ctx, puller, failures, err)
+			continue
+		}
+		failures = 0
+		// What was taken is moved, also while we are being stopped.
+		s.deal(context.WithoutCancel(ctx), due)
+	}
+}
+
+func (s *Scheduler) recover(ctx context.Context, puller *streams.DuePuller, failures int, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	pause := min(50*time.Millisecond<<min(failures-1, 10), time.Second)
+	s.log.Warn("cannot get what is due, trying again", "error", err, "pause", pause)
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+		return
+	}
+	if err := puller.Restore(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("the consumer of what is due is not there", "error", err)
+	}
+}
+
+func (s *Scheduler) deal(ctx context.Context, due []*streams.Due) {
+	var tasks []*streams.Due
+	for _, d := range due {
+		if d.Fired == nil {
+			tasks = append(tasks, d)
+			continue
+		}
+		err := s.book.fire(ctx, *d.Fired)
+		if err == nil {
+			err = d.Ack()
+		} else {
+			s.log.Warn("a schedule cannot fire yet, trying again", "schedule", d.Fired.Name, "due", d.At, "error", err)
+			err = d.Release(time.Second)
+		}
+		if err != nil {
+			s.log.Warn("a schedule comes again", "schedule", d.Fired.Name, "error", err)
+		}
+	}
+	if err := s.store.Move(ctx, tasks); err != nil {
+		s.log.Warn("tasks that are due cannot be moved yet, trying again", "error", err)
+	}
+}
+
+const sweepRounds = 20
+
+// tidy is the janitor: it trims the logs, removes what is left of cancelled tasks,
+// and arms schedules that are not.
+func (s *Scheduler) tidy(ctx context.Context) {
+	tick := time.NewTicker(s.cfg.Tidy)
+	defer tick.Stop()
+	for round := 0; ; round++ {
+		for _, queue := range s.store.Queues() {
+			n, err := s.store.Trim(ctx, queue, s.cfg.Retention)
+			s.tell(ctx, "trimmed a log", n, err, "queue", queue)
+		}
+		if round%sweepRounds == 0 { // it looks at all that waits
+			n, err := s.store.SweepWaiting(ctx)
+			s.tell(ctx, "removed what was left of finished tasks", n, err)
+		}
+		mended, err := s.book.mend(ctx)
+		s.tell(ctx, "armed schedules that were not", uint64(mended), err)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Scheduler) tell(ctx context.Context, what string, n uint64, err error, args ...any) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		s.log.Warn("cannot keep house, trying again", append(args, "what", what, "error", err)...)
+	case n > 0:
+		s.log.Info(what, append(args, "count", n)...)
+	}
+}
