@@ -92,7 +92,7 @@ func installed(all []config) (there []config, skipped []string) {
 // measure adds one run to the report, or why it is worth nothing. The error is that
 // the benchmark was told to stop.
 func (b *bench) measure(ctx context.Context, r *report, round int, m measurement, c config) error {
-	if m.command && c.sync == "" {
+	if (m.command || m.own) && c.sync == "" {
 		return nil
 	}
 	found, err := b.undisturbed(ctx, m, c)

@@ -49,6 +49,8 @@ type measurement struct {
 	rows []row
 	// command is whether it is of the command itself, and not of what is in cmd/.
 	command bool
+	// own is whether peers are not measured by it.
+	own bool
 }
 
 func (m measurement) id() string { return m.name }
@@ -111,6 +113,38 @@ func measurements() []measurement {
 			name: "start", title: "cold start to first finished order",
 			figures: []figure{seconds}, bars: both(bar{seconds, 0.3}),
 		}}, command: true},
+		{name: "later", run: dueAtOnce, rows: []row{
+			{
+				name: "later", title: "100,000 due in the same second: until all are in their queue",
+				figures: []figure{seconds}, bars: map[string][]bar{"synced": {{seconds, 30}}, "1s": {{seconds, 5}}},
+			},
+			{
+				name: "beside", title: "rate of submissions meanwhile, 64 connections, of that before",
+				figures: []figure{share}, bars: both(bar{share, 60}),
+			},
+		}, own: true},
+		{name: "storm", run: storm, rows: []row{{
+			name: "storm", title: "p99 wait of 5,000 tasks beside 20,000 that fail and wait 30 s, of that without them",
+			figures: []figure{times}, more: []figure{p99}, bars: both(bar{times, 1.5}),
+		}}, own: true},
+		{name: "million", run: million, rows: []row{
+			{
+				name: "million", title: "1,000,000 queued: rate of submissions, 64 connections, of that with none",
+				figures: []figure{share}, bars: both(bar{share, 80}),
+			},
+			{
+				name: "millionDrain", title: "1,000,000 queued: rate of draining, of that with 100,000",
+				figures: []figure{share}, bars: both(bar{share, 80}),
+			},
+			{
+				name: "millionMemory", title: "1,000,000 queued: more resident memory",
+				figures: []figure{memory}, bars: both(bar{memory, 400}),
+			},
+			{
+				name: "millionStart", title: "1,000,000 queued: restart to ready",
+				figures: []figure{seconds}, bars: both(bar{seconds, 5}),
+			},
+		}, own: true},
 	}
 }
 
@@ -121,15 +155,22 @@ type scale struct {
 	finish, drain  int
 	latency        int // jobs
 	settle         time.Duration
+	later          int           // tasks that are due in the same second
+	laterIn        time.Duration // when they are
+	failing        int
+	beside         int // tasks that succeed beside those that fail
+	million        int
 }
 
 var (
 	full = scale{
 		warmup: time.Second, submit: 3 * time.Second, warmupTasks: 1000,
 		finish: 50_000, drain: 100_000, latency: 1000, settle: 3 * time.Second,
+		later: 100_000, laterIn: 20 * time.Second, failing: 20_000, beside: 5000, million: 1_000_000,
 	}
 	short = scale{
 		warmup: 200 * time.Millisecond, submit: 500 * time.Millisecond, warmupTasks: 200,
 		finish: 2000, drain: 3000, latency: 100, settle: 200 * time.Millisecond,
+		later: 1000, laterIn: 2 * time.Second, failing: 200, beside: 200, million: 5000,
 	}
 )

@@ -34,6 +34,12 @@ func (b *bench) start(ctx context.Context, program string, args func(dir string)
 	if err != nil {
 		return nil, err
 	}
+	return b.startIn(ctx, dir, program, args)
+}
+
+// startIn starts a program in a directory that is there.
+func (b *bench) startIn(ctx context.Context, dir, program string, args func(dir string) []string) (*process, error) {
+	var err error
 	p := &process{dir: dir, cmd: exec.CommandContext(ctx, filepath.Join(b.bin, program), args(dir)...)}
 	p.cmd.Dir = dir // no configuration file of somebody's
 	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MILLRACE_") })
@@ -58,6 +64,12 @@ func (p *process) end() error {
 
 // stop ends the process, kills it if it does not end, and removes what it stored.
 func (p *process) stop() {
+	p.halt()
+	_ = os.RemoveAll(p.dir)
+}
+
+// halt ends the process and leaves what it stored.
+func (p *process) halt() {
 	_ = p.end()
 	ended := make(chan struct{})
 	go func() {
@@ -71,7 +83,6 @@ func (p *process) stop() {
 		_ = p.cmd.Process.Kill()
 		<-ended
 	}
-	_ = os.RemoveAll(p.dir)
 }
 
 // explain adds to an error what the process said last.
@@ -92,18 +103,32 @@ type system struct {
 
 // with starts the system of a configuration, hands it to measure, and stops it.
 func (b *bench) with(ctx context.Context, c config, measure func(*system) (figures, error)) (figures, error) {
-	p, err := b.start(ctx, c.program, func(dir string) []string { return append([]string{"-dir", dir}, c.args...) })
+	dir, err := os.MkdirTemp(b.dir, c.program+"-")
 	if err != nil {
 		return nil, err
 	}
-	defer p.stop()
+	sys, err := b.systemIn(ctx, dir, c)
+	if err != nil {
+		return nil, err
+	}
+	defer sys.stop()
+	found, err := measure(sys)
+	return found, sys.explain(err)
+}
+
+// systemIn starts the system of a configuration on a directory that is there.
+func (b *bench) systemIn(ctx context.Context, dir string, c config) (*system, error) {
+	p, err := b.startIn(ctx, dir, c.program, func(dir string) []string { return append([]string{"-dir", dir}, c.args...) })
+	if err != nil {
+		return nil, err
+	}
 	client, hello, err := control.Connect(p.stdin, p.out)
 	if err != nil {
+		p.stop()
 		return nil, p.explain(fmt.Errorf("%s does not start: %w", c.program, err))
 	}
 	b.versions[c.name] = hello.Version
-	found, err := measure(&system{p, client, hello, b.profile})
-	return found, p.explain(err)
+	return &system{p, client, hello, b.profile}, nil
 }
 
 // meter takes what the system uses until its stop is called; so it does the

@@ -123,7 +123,7 @@ func (r *report) cores(t *strings.Builder) {
 	line(t, slices.Repeat([]string{"---"}, len(head))...)
 	for _, m := range r.measurements {
 		row := m.rows[0]
-		if m.command {
+		if m.command || m.own {
 			continue // too short to tell
 		}
 		cells := []string{row.title}

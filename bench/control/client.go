@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // Client commands a system.
@@ -35,16 +36,37 @@ func (c *Client) Await(n int) error { return c.order(order{Do: await, N: n}) }
 // the files begin with.
 func (c *Client) Profile(path string) error { return c.order(order{Do: profile, Path: path}) }
 
+// Later submits n tasks for a time.
+func (c *Client) Later(n int, at time.Time) error { return c.order(order{Do: later, N: n, At: at}) }
+
+// Fail queues n tasks that fail whenever they are tried.
+func (c *Client) Fail(n int) error { return c.order(order{Do: fail, N: n}) }
+
+// Queued is how many tasks are in the log.
+func (c *Client) Queued() (int, error) {
+	n, err := c.ask(order{Do: queued})
+	return int(n), err
+}
+
+// Waits is the 99th percentile of the time, in milliseconds, from submission to the
+// handler, of the tasks that succeeded since it was asked last.
+func (c *Client) Waits() (float64, error) { return c.ask(order{Do: waits}) }
+
 func (c *Client) order(o order) error {
+	_, err := c.ask(o)
+	return err
+}
+
+func (c *Client) ask(o order) (float64, error) {
 	if err := c.orders.Encode(o); err != nil {
-		return fmt.Errorf("%s: %w", o.Do, err)
+		return 0, fmt.Errorf("%s: %w", o.Do, err)
 	}
 	var a answer
 	if err := c.answers.Decode(&a); err != nil {
-		return fmt.Errorf("%s: the system is gone: %w", o.Do, err)
+		return 0, fmt.Errorf("%s: the system is gone: %w", o.Do, err)
 	}
 	if a.Error != "" {
-		return fmt.Errorf("%s: %w", o.Do, errors.New(a.Error))
+		return 0, fmt.Errorf("%s: %w", o.Do, errors.New(a.Error))
 	}
-	return nil
+	return a.Value, nil
 }

@@ -4,6 +4,8 @@
 // happens to the benchmark.
 package control
 
+import "time"
+
 // Hello is the first line that a system says, once it serves.
 type Hello struct {
 	// Addr is where its HTTP API is.
@@ -20,14 +22,22 @@ const (
 	work    = "work"    // start the worker
 	await   = "await"   // answer when N tasks are finished
 	profile = "profile" // begin a CPU profile at Path, or end it
+
+	later  = "later"  // submit N tasks for the time At, without HTTP
+	fail   = "fail"   // queue N tasks that fail, without HTTP
+	queued = "queued" // answer how many tasks are in the log
+	waits  = "waits"  // answer the 99th percentile of what tasks waited, in ms, and forget it
 )
 
 type order struct {
 	Do   string `json:"do"`
 	N    int    `json:"n,omitempty"`
 	Path string `json:"path,omitempty"`
+
+	At time.Time `json:"at,omitzero"`
 }
 
 type answer struct {
-	Error string `json:"error,omitempty"`
+	Error string  `json:"error,omitempty"`
+	Value float64 `json:"value,omitempty"`
 }

@@ -24,6 +24,20 @@ type System interface {
 	Finished(ctx context.Context) (int, error)
 }
 
+// Engine is a system that can do more: what its peers are not compared by.
+type Engine interface {
+	System
+	// Later submits n tasks for a time.
+	Later(ctx context.Context, n int, at time.Time) error
+	// Fail queues n tasks that fail.
+	Fail(ctx context.Context, n int) error
+	// Queued is how many tasks are in the log.
+	Queued(ctx context.Context) (int, error)
+	// Waits is the 99th percentile of what tasks waited, in milliseconds, since it was
+	// called last.
+	Waits() float64
+}
+
 // Serve says hello and does what it is told, until in ends; what is under way then
 // is given up. Ctrl-C is for the benchmark alone, and if that is gone (a broken pipe)
 // the system still ends in good order.
@@ -50,7 +64,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, hello Hello, sys Sy
 	s := server{sys: sys}
 	for o := range orders {
 		var a answer
-		if err := s.obey(ctx, o); err != nil {
+		var err error
+		if a.Value, err = s.obey(ctx, o); err != nil {
 			a.Error = err.Error()
 		}
 		if err := answers.Encode(a); err != nil {
@@ -66,18 +81,33 @@ type server struct {
 	heap string   // where the other will go
 }
 
-func (s *server) obey(ctx context.Context, o order) error {
+func (s *server) obey(ctx context.Context, o order) (float64, error) {
 	switch o.Do {
 	case fill:
-		return s.sys.Fill(ctx, o.N)
+		return 0, s.sys.Fill(ctx, o.N)
 	case work:
-		return s.sys.Work(ctx)
+		return 0, s.sys.Work(ctx)
 	case await:
-		return s.await(ctx, o.N)
+		return 0, s.await(ctx, o.N)
 	case profile:
-		return s.profile(o.Path)
+		return 0, s.profile(o.Path)
 	}
-	return fmt.Errorf("there is no order %q", o.Do)
+	engine, ok := s.sys.(Engine)
+	if !ok {
+		return 0, fmt.Errorf("this system takes no order %q", o.Do)
+	}
+	switch o.Do {
+	case later:
+		return 0, engine.Later(ctx, o.N, o.At)
+	case fail:
+		return 0, engine.Fail(ctx, o.N)
+	case queued:
+		n, err := engine.Queued(ctx)
+		return float64(n), err
+	case waits:
+		return engine.Waits(), nil
+	}
+	return 0, fmt.Errorf("there is no order %q", o.Do)
 }
 
 // How often await counts, and how long the count may stand still. A lease of 30 s

@@ -11,6 +11,9 @@ import (
 // Kind is the task's kind.
 const Kind = "bench.noop"
 
+// FailingKind is the kind of tasks that fail.
+const FailingKind = "bench.fail"
+
 // BodySize is how many bytes a submission has.
 const BodySize = 300
 
@@ -60,6 +63,12 @@ func ArgsJSON() json.RawMessage {
 // ID is the id of task i of those that are queued without HTTP. It is as long as
 // a UUID.
 func ID(i int) string { return fmt.Sprintf("00000000-0000-7000-8000-%012d", i) }
+
+// FailingID is the id of task i of those that fail.
+func FailingID(i int) string { return fmt.Sprintf("00000000-0000-7000-9000-%012d", i) }
+
+// LaterID is the id of task i of those that wait for their time.
+func LaterID(i int) string { return fmt.Sprintf("00000000-0000-7000-a000-%012d", i) }
 
 func argsWith(note string) json.RawMessage {
 	return encode(Args{

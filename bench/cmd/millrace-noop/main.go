@@ -1,5 +1,5 @@
-// Command millrace-noop is Millrace as the benchmark sees it: gateway, worker and
-// embedded server in one process, put together as in the command itself, with a
+// Command millrace-noop is Millrace as the benchmark sees it: gateway, worker, scheduler
+// and embedded server in one process, put together as in the command itself, with a
 // handler that does nothing. It is a process of its own so that its memory is, and
 // its worker starts when the benchmark says so.
 package main
@@ -17,6 +17,7 @@ import (
 	"millrace/bench/control"
 	"millrace/embedded"
 	"millrace/gateway"
+	"millrace/scheduler"
 	"millrace/streams"
 )
 
@@ -45,18 +46,23 @@ func run(ctx context.Context, dir string, sync time.Duration) error {
 	if err != nil {
 		return err
 	}
-	results, err := openResults(ctx, srv)
+	results, err := openStream(ctx, srv, "KV_results")
+	if err != nil {
+		return err
+	}
+	log, err := openStream(ctx, srv, "TASKS_default")
 	if err != nil {
 		return err
 	}
 	go fail("gateway", func() error { return api.Run(ctx) })
+	go fail("scheduler", func() error { return scheduler.New(store, scheduler.Config{}).Run(ctx) })
 	hello := control.Hello{Addr: api.Addr().String(), PIDs: []int{os.Getpid()}, Version: "Millrace"}
-	return control.Serve(ctx, os.Stdin, os.Stdout, hello, &system{store: store, results: results})
+	return control.Serve(ctx, os.Stdin, os.Stdout, hello, &system{store: store, results: results, log: log})
 }
 
-// openResults gives the stream of the records, whose count is the number of tasks
-// that are finished: of one that succeeds at once, no other record is written.
-func openResults(ctx context.Context, srv *embedded.Server) (jetstream.Stream, error) {
+// openStream gives a stream to count in: the records, of which there is one for each
+// task that succeeds at once, and the log.
+func openStream(ctx context.Context, srv *embedded.Server, name string) (jetstream.Stream, error) {
 	nc, err := nats.Connect("", nats.InProcessServer(srv))
 	if err != nil {
 		return nil, err
@@ -65,7 +71,7 @@ func openResults(ctx context.Context, srv *embedded.Server) (jetstream.Stream, e
 	if err != nil {
 		return nil, err
 	}
-	return js.Stream(ctx, "KV_results")
+	return js.Stream(ctx, name)
 }
 
 // fail runs what must not end, and ends the process if it does.

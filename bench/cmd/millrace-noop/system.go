@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,16 +20,28 @@ import (
 type system struct {
 	store   *streams.Store
 	results jetstream.Stream
+	log     jetstream.Stream
+
+	mu     sync.Mutex
+	waited []time.Duration
 }
 
 // fillBatch is small, so that the tasks in hand are not what shows in the memory.
 const fillBatch = 500
 
 func (s *system) Fill(ctx context.Context, n int) error {
+	return s.fill(ctx, n, workload.Kind, workload.ID)
+}
+
+func (s *system) Fail(ctx context.Context, n int) error {
+	return s.fill(ctx, n, workload.FailingKind, workload.FailingID)
+}
+
+func (s *system) fill(ctx context.Context, n int, kind string, id func(int) string) error {
 	args := workload.ArgsJSON()
 	batch := make([]millrace.RawTask, 0, fillBatch)
 	for i := range n {
-		batch = append(batch, millrace.RawTask{ID: workload.ID(i), Kind: workload.Kind, Args: args, SubmittedAt: time.Now().UTC()})
+		batch = append(batch, millrace.RawTask{ID: id(i), Kind: kind, Args: args, SubmittedAt: time.Now().UTC()})
 		if len(batch) == cap(batch) || i == n-1 {
 			if err := errors.Join(s.store.SubmitMany(ctx, batch)...); err != nil {
 				return err
@@ -40,12 +54,67 @@ func (s *system) Fill(ctx context.Context, n int) error {
 
 func (s *system) Work(ctx context.Context) error {
 	p := processor.New(s.store, processor.Config{})
-	processor.Handle(p, workload.Kind, noop, processor.Kind{})
+	processor.Handle(p, workload.Kind, s.noop, processor.Kind{})
+	processor.Handle(p, workload.FailingKind, failing, processor.Kind{})
 	go fail("worker", func() error { return p.Run(ctx) })
 	return nil
 }
 
-func noop(context.Context, millrace.Task[json.RawMessage]) (struct{}, error) { return struct{}{}, nil }
+func (s *system) noop(_ context.Context, t millrace.Task[json.RawMessage]) (struct{}, error) {
+	waited := time.Since(t.SubmittedAt)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waited) < cap(s.waited) {
+		s.waited = append(s.waited, waited)
+	}
+	return struct{}{}, nil
+}
+
+func failing(context.Context, millrace.Task[json.RawMessage]) (struct{}, error) {
+	return struct{}{}, errors.New("it always fails")
+}
+
+// maxWaited is how many waits are kept.
+const maxWaited = 10_000
+
+func (s *system) Waits() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.waited
+	s.waited = make([]time.Duration, 0, maxWaited)
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return float64(all[len(all)*99/100]) / float64(time.Millisecond)
+}
+
+// submitters is how many submit for later at once; so they share writes.
+const submitters = 256
+
+func (s *system) Later(ctx context.Context, n int, at time.Time) error {
+	args := workload.ArgsJSON()
+	errs := make([]error, submitters)
+	var running sync.WaitGroup
+	for f := range submitters {
+		running.Go(func() {
+			for i := f; i < n && errs[f] == nil; i += submitters {
+				t := millrace.RawTask{ID: workload.LaterID(i), Kind: workload.Kind, Args: args, SubmittedAt: time.Now().UTC()}
+				errs[f] = s.store.SubmitAt(ctx, t, at)
+			}
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+func (s *system) Queued(ctx context.Context) (int, error) {
+	info, err := s.log.Info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return int(info.State.Msgs), nil
+}
 
 // Finished counts records. Those that a worker is wary of, at its start, have one
 // while they run, so that the count can be ahead of a few of the first tasks; but
