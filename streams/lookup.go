@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -71,7 +70,7 @@ func (s *Store) lookupWaiting(ctx context.Context, id string) (Found, bool, erro
 		return Found{}, false, err
 	}
 	var w waiting
-	if err := json.Unmarshal(found[0].data, &w); err != nil {
+	if err := decode(found[0].data, &w); err != nil {
 		return Found{}, false, fmt.Errorf("waiting task %s: %w", id, err)
 	}
 	r := millrace.Record{

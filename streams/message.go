@@ -42,9 +42,17 @@ var lenient = json.JoinOptions(
 
 // encode is v as JSON, in one line.
 func encode(v any) ([]byte, error) {
-	if t, ok := v.(millrace.RawTask); ok && len(t.Args) == 0 {
-		t.Args = nil // empty args are none
-		v = t
+	switch w := v.(type) { // args that are empty are none
+	case millrace.RawTask:
+		if len(w.Args) == 0 {
+			w.Args = nil
+			v = w
+		}
+	case waiting:
+		if len(w.Task.Args) == 0 {
+			w.Task.Args = nil
+			v = w
+		}
 	}
 	return json.Marshal(v, lenient)
 }

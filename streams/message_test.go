@@ -61,8 +61,11 @@ func TestJSONThatIsKept(t *testing.T) {
 	}, record+`,"attempts":[{"number":1,"started_at":"2010-12-01T08:26:00Z","ended_at":"2010-12-01T08:26:00Z","worker":"w","error":"<no>"}],`+
 		`"error":"x","tags":["a"],"submitted_at":"2010-12-01T08:26:00Z","next_at":"2010-12-01T08:26:00Z",`+
 		`"finished_at":"2010-12-01T08:26:00.000000001Z","expires_at":"2010-12-01T08:26:00Z","lost":2}`)
-	if data, err := encode(millrace.RawTask{Args: json.RawMessage{}}); err != nil || bytes.Contains(data, []byte("args")) {
-		t.Errorf("empty args: %s, %v", data, err)
+	none := millrace.RawTask{ID: "t1", Args: json.RawMessage{}}
+	for _, v := range []any{none, waiting{Task: none}} {
+		if data, err := encode(v); err != nil || bytes.Contains(data, []byte("args")) {
+			t.Errorf("empty args: %s, %v", data, err)
+		}
 	}
 	keeps(t, floor{math.MaxUint64}, `{"sequence":18446744073709551615}`)
 }

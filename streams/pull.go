@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -98,10 +97,10 @@ func (p *pull) ask(n int) error {
 		return errLinkDown
 	}
 	p.lastAsk++
-	body, err := json.Marshal(struct {
-		Batch   int           `json:"batch"`
-		Expires time.Duration `json:"expires"`
-	}{n, pullExpiry})
+	body, err := encode(struct {
+		Batch   int   `json:"batch"`
+		Expires int64 `json:"expires"`
+	}{n, int64(pullExpiry)})
 	if err != nil {
 		return fmt.Errorf("pull from %s: %w", p.what, err)
 	}

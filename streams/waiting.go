@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -200,13 +199,13 @@ func (p *DuePuller) Restore(ctx context.Context) error {
 func parseDue(m *nats.Msg) (*Due, error) {
 	if isFired(m.Subject) {
 		var f Fired
-		if err := json.Unmarshal(m.Data, &f); err != nil {
+		if err := decode(m.Data, &f); err != nil {
 			return nil, err
 		}
 		return &Due{Fired: &f, At: f.Due}, nil
 	}
 	var w waiting
-	if err := json.Unmarshal(m.Data, &w); err != nil {
+	if err := decode(m.Data, &w); err != nil {
 		return nil, err
 	}
 	for _, err := range []error{millrace.ValidateID(w.Task.ID), millrace.ValidateKind(w.Task.Kind), millrace.ValidateQueue(w.Task.Queue)} {
