@@ -3,6 +3,7 @@ package millrace
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -17,6 +18,16 @@ const (
 // version 7 (RFC 9562).
 func NewID() string {
 	return uuid.Must(uuid.NewV7()).String()
+}
+
+// MadeAt returns when [NewID] made an id, to the millisecond; ok is false for an id
+// from elsewhere.
+func MadeAt(id string) (at time.Time, ok bool) {
+	u, err := uuid.Parse(id)
+	if err != nil || u.Version() != 7 {
+		return time.Time{}, false
+	}
+	return time.Unix(u.Time().UnixTime()).UTC(), true
 }
 
 // DeriveID returns the one id that belongs to parts, so that doing a thing

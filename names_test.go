@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
@@ -171,5 +172,18 @@ func wantInvalid(t *testing.T, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, millrace.ErrInvalid) {
 		t.Errorf("%s: got %v, want ErrInvalid", what, err)
+	}
+}
+
+func TestMadeAt(t *testing.T) {
+	before := time.Now().Truncate(time.Millisecond)
+	at, ok := millrace.MadeAt(millrace.NewID())
+	if after := time.Now(); !ok || at.Before(before) || at.After(after) {
+		t.Errorf("made at %s, %t, between %s and %s", at, ok, before, after)
+	}
+	for _, id := range []string{"", "order-1042", millrace.DeriveID("x")} {
+		if at, ok := millrace.MadeAt(id); ok {
+			t.Errorf("%q was made at %s", id, at)
+		}
 	}
 }

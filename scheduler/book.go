@@ -116,15 +116,18 @@ func (b *Book) Cancel(ctx context.Context, name string) error {
 	}
 }
 
-// Run submits a task of the schedule now, besides those that are due, and returns
-// its id.
-func (b *Book) Run(ctx context.Context, name string) (id string, err error) {
+// Run submits a task of the schedule now, besides those that are due, under that
+// id, and returns it. [millrace.ErrConflict] means that the id is taken.
+func (b *Book) Run(ctx context.Context, name, id string) (millrace.RawTask, error) {
 	e, err := b.Get(ctx, name)
 	if err != nil {
-		return "", err
+		return millrace.RawTask{}, err
 	}
-	id = millrace.NewID()
-	return id, b.store.Submit(ctx, e.task(id))
+	t := e.task(id)
+	if t.Queue == "" {
+		t.Queue = b.store.Route(t.Kind)
+	}
+	return t, b.store.Submit(ctx, t)
 }
 
 func (e Entry) task(id string) millrace.RawTask {
