@@ -73,14 +73,20 @@ func (s *Store) lookupWaiting(ctx context.Context, id string) (Found, bool, erro
 	if err := decode(found[0].data, &w); err != nil {
 		return Found{}, false, fmt.Errorf("waiting task %s: %w", id, err)
 	}
+	w.Task.ID = id
+	return Found{Record: w.record(), Version: fmt.Sprintf("waiting%d", found[0].seq)}, true, nil
+}
+
+// record is what there is to say of a task that waits and has none.
+func (w waiting) record() millrace.Record {
 	r := millrace.Record{
-		ID: id, Kind: w.Task.Kind, Queue: w.Task.Queue, State: millrace.Scheduled, Tags: w.Task.Tags,
+		ID: w.Task.ID, Kind: w.Task.Kind, Queue: w.Task.Queue, State: millrace.Scheduled, Tags: w.Task.Tags,
 		SubmittedAt: w.Task.SubmittedAt, NextAt: w.Due,
 	}
 	if w.Task.Tried > 0 {
 		r.State = millrace.Retrying
 	}
-	return Found{Record: r, Version: fmt.Sprintf("waiting%d", found[0].seq)}, true, nil
+	return r
 }
 
 func (s *Store) lookupRecord(ctx context.Context, id string) (Found, bool, error) {
