@@ -137,6 +137,8 @@ func (s *Scheduler) tidy(ctx context.Context) {
 			n, err := s.store.Trim(ctx, queue, s.cfg.Retention)
 			s.tell(ctx, "trimmed a log", n, err, "queue", queue)
 		}
+		n, err := s.store.TrimDue(ctx)
+		s.tell(ctx, "removed what was moved", n, err)
 		if round%sweepRounds == 0 { // it looks at all that waits
 			n, err := s.store.SweepWaiting(ctx)
 			s.tell(ctx, "removed what was left of finished tasks", n, err)

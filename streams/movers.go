@@ -15,7 +15,7 @@ import (
 func movers(shard int) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:       moversName,
-		FilterSubject: fmt.Sprintf("due.%d.>", shard),
+		FilterSubject: dueFilter(shard),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       moveWait,
 		MaxDeliver:    -1,

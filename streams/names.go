@@ -58,6 +58,9 @@ func waitingSubject(id string) string { return scheduleSubject("schedules", "tas
 
 func dueSubject(id string) string { return scheduleSubject("due", "task", id) }
 
+// dueFilter matches all that is due in a shard.
+func dueFilter(shard int) string { return "due." + strconv.Itoa(shard) + ".>" }
+
 // armedSubject is where the next due time of a named schedule waits, and
 // firedSubject where it is when that has come.
 func armedSubject(name string) string { return scheduleSubject("schedules", "named", name) }

@@ -36,15 +36,15 @@ func (c Config) taskLog(queue string) jetstream.StreamConfig {
 }
 
 // schedules keeps what waits for its time; the server itself moves it from
-// schedules to due then, where the movers find it. Nobody consumes schedules, so
-// they stay until they are due.
+// schedules to due then, where the movers find it. As with the logs, an ack removes
+// nothing, since that would cost a sync for each; see trimDue.
 func (c Config) schedules(shard int) jetstream.StreamConfig {
 	n := strconv.Itoa(shard)
 	return jetstream.StreamConfig{
 		Name:               scheduleStream(shard),
 		Description:        "tasks and schedules that wait for their time",
 		Subjects:           []string{"schedules." + n + ".>", "due." + n + ".>"},
-		Retention:          jetstream.WorkQueuePolicy,
+		Retention:          jetstream.LimitsPolicy,
 		Storage:            jetstream.FileStorage,
 		MaxMsgsPerSubject:  1,
 		Replicas:           c.Replicas,

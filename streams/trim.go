@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -102,4 +103,63 @@ func (s *Store) firstSince(ctx context.Context, queue string, since time.Time, l
 		return last + 1, err
 	}
 	return found[0].seq, nil
+}
+
+// TrimDue removes what was due and has been moved, all at once, and returns how much
+// that was.
+func (s *Store) TrimDue(ctx context.Context) (uint64, error) {
+	ctx, cancel := s.replies.link.bind(ctx)
+	defer cancel()
+	removed := uint64(0)
+	for shard := range scheduleStreams {
+		n, err := s.trimDue(ctx, shard)
+		removed += n
+		if err != nil {
+			return removed, fmt.Errorf("%w: trim %s: %w", millrace.ErrUnavailable, scheduleStream(shard), err)
+		}
+	}
+	return removed, nil
+}
+
+func (s *Store) trimDue(ctx context.Context, shard int) (uint64, error) {
+	consumer, err := s.js.Consumer(ctx, scheduleStream(shard), moversName)
+	if err != nil {
+		return 0, err
+	}
+	moved := consumer.CachedInfo().AckFloor.Stream
+	if moved == 0 {
+		return 0, nil
+	}
+	return s.purgeUpTo(ctx, scheduleStream(shard), dueFilter(shard), moved+1)
+}
+
+// purgeUpTo removes what a filter matches and lies before a sequence, and returns how
+// much that was.
+func (s *Store) purgeUpTo(ctx context.Context, stream, filter string, sequence uint64) (uint64, error) {
+	ask, err := encode(struct {
+		Filter string `json:"filter"`
+		Seq    uint64 `json:"seq"`
+	}{filter, sequence})
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	m, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+stream, ask)
+	if err != nil {
+		return 0, err
+	}
+	var answer struct {
+		Purged uint64 `json:"purged"`
+		Error  *struct {
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := decode(m.Data, &answer); err != nil {
+		return 0, err
+	}
+	if answer.Error != nil {
+		return 0, errors.New(answer.Error.Description)
+	}
+	return answer.Purged, nil
 }
