@@ -54,7 +54,9 @@ func (s *Store) cancel(ctx context.Context, f Found) (millrace.Record, error) {
 		return r, err
 	}
 	msg := newMessage(recordSubject(r.ID), data, f.Revision)
-	expireAfter(msg, time.Duration(millrace.DefaultResultTTL)+forgetAfter)
+	// If nobody removes what waits, this must be there when its time comes.
+	kept := max(time.Duration(millrace.DefaultResultTTL), min(time.Until(f.Record.NextAt), time.Duration(millrace.MaxResultTTL)))
+	expireAfter(msg, kept+forgetAfter)
 	_, err = s.results.store(ctx, msg)
 	return r, err
 }

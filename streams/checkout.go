@@ -17,12 +17,19 @@ import (
 // CheckOut takes a running task off its queue. Its record must be one that runs.
 // From now on its lease is renewed by [Store.ExtendCheckedOut], and lasts
 // [Store.AckWait]. On [millrace.ErrConflict] the task is not this worker's any more.
+//
+// One that is too large to wait elsewhere stays in the queue, and its lease is
+// renewed there.
 func (s *Store) CheckOut(ctx context.Context, d *Delivery, r millrace.Record) error {
+	until := time.Now().Add(s.cfg.AckWait)
+	if !s.canWait(d.waiting(until)) {
+		return s.Extend(ctx, []*Delivery{d})
+	}
 	r.Parked = d.Sequence
 	if err := s.putRecord(ctx, d, r, 0); err != nil {
 		return err
 	}
-	lease, err := s.wait(ctx, d.waiting(time.Now().Add(s.cfg.AckWait)), anyRevision)
+	lease, err := s.wait(ctx, d.waiting(until), anyRevision)
 	if err != nil {
 		return fmt.Errorf("check out task %s: %w", d.Task.ID, err)
 	}

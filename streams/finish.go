@@ -53,6 +53,11 @@ func parseRecord(st stored) (*millrace.Record, error) {
 	if err := decode(st.data, &r); err != nil {
 		return nil, fmt.Errorf("record %s: %w", st.subject, err)
 	}
+	// Names of what is removed are made from it: it must not be about another task,
+	// or about "*".
+	if recordSubject(r.ID) != st.subject {
+		return nil, fmt.Errorf("record %s is about the task %.64q", st.subject, r.ID)
+	}
 	return &r, nil
 }
 
@@ -78,7 +83,12 @@ func (s *Store) Retry(ctx context.Context, d *Delivery, r millrace.Record, delay
 		if r.NextAt.IsZero() {
 			r.NextAt = time.Now().UTC().Add(delay)
 		}
-		return s.park(ctx, d, r)
+		if r.NextAt.After(LastDue()) {
+			r.NextAt = LastDue()
+		}
+		if d.CheckedOut() || s.canWait(d.waiting(r.NextAt)) {
+			return s.park(ctx, d, r)
+		}
 	}
 	if err := s.Note(ctx, d, r); err != nil {
 		return err

@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,13 +30,24 @@ func (s *Store) Lookup(ctx context.Context, id string) (Found, error) {
 	}
 	// What waits goes on to a log and to a record. So who has looked for it there
 	// looks once more.
+	last := millrace.ErrNotFound
 	for _, look := range []func(context.Context, string) (Found, bool, error){s.lookupDone, s.lookupWaiting, s.lookupDone} {
-		if f, ok, err := look(ctx, id); ok || err != nil {
+		f, ok, err := look(ctx, id)
+		if errors.Is(err, errPassed) {
+			last = err
+			continue
+		}
+		if ok || err != nil {
 			return f, err
 		}
 	}
-	return Found{}, fmt.Errorf("task %s: %w", id, millrace.ErrNotFound)
+	return Found{}, fmt.Errorf("task %s: %w", id, last)
 }
+
+// errPassed is for a task that its queue is done with, and of which there is no
+// record: it is finished and that has expired, or it waits for longer than records
+// are kept.
+var errPassed = fmt.Errorf("%w", millrace.ErrGone)
 
 // lookupDone finds a task that has a record, or a place in a log.
 func (s *Store) lookupDone(ctx context.Context, id string) (Found, bool, error) {
@@ -58,7 +70,7 @@ func (s *Store) lookupDone(ctx context.Context, id string) (Found, bool, error) 
 		if f, ok, err := s.lookupRecord(ctx, id); ok || err != nil {
 			return f, ok, err
 		}
-		return Found{}, false, fmt.Errorf("task %s: %w", id, millrace.ErrGone)
+		return Found{}, false, errPassed
 	}
 	return Found{}, false, nil
 }
@@ -69,12 +81,13 @@ func (s *Store) lookupWaiting(ctx context.Context, id string) (Found, bool, erro
 	if err != nil || len(found) == 0 {
 		return Found{}, false, err
 	}
+	latest := found[len(found)-1]
 	var w waiting
-	if err := decode(found[0].data, &w); err != nil {
+	if err := decode(latest.data, &w); err != nil {
 		return Found{}, false, fmt.Errorf("waiting task %s: %w", id, err)
 	}
 	w.Task.ID = id
-	return Found{Record: w.record(), Version: fmt.Sprintf("waiting%d", found[0].seq)}, true, nil
+	return Found{Record: w.record(), Version: fmt.Sprintf("waiting%d", latest.seq)}, true, nil
 }
 
 // record is what there is to say of a task that waits and has none.

@@ -47,12 +47,15 @@ func (s *Store) trim(ctx context.Context, queue string, keep Retention) (uint64,
 	}
 	before := stream.CachedInfo().State
 	needed, found := before.LastSeq+1, false
+	listed := 0
 	consumers := stream.ListConsumers(ctx)
 	for info := range consumers.Info() {
+		listed++
 		found = found || info.Name == consumerName
 		needed = min(needed, firstNeeded(info, before.LastSeq))
 	}
-	if err := consumers.Err(); err != nil || !found {
+	// A cluster leaves out of the list whoever does not answer in time.
+	if err := consumers.Err(); err != nil || !found || listed < before.Consumers {
 		return 0, err
 	}
 	old, err := s.firstSince(ctx, queue, time.Now().Add(-keep.Age), before.LastSeq)
@@ -75,10 +78,14 @@ func (s *Store) trim(ctx context.Context, queue string, keep Retention) (uint64,
 }
 
 // firstNeeded is the lowest sequence that a consumer still needs, of a log that
-// ended with last.
+// ended with last. One that reads everything needs what comes after its floor,
+// whatever it says of what is to come: in a cluster it may not have heard yet of all
+// that the log's leader has taken. The floor of one that reads only some kinds stays
+// behind, and when it has nothing left to do, it needs nothing.
 func firstNeeded(c *jetstream.ConsumerInfo, last uint64) uint64 {
+	filtered := c.Config.FilterSubject != "" || len(c.Config.FilterSubjects) > 0
 	switch {
-	case c.NumPending == 0 && c.NumAckPending == 0:
+	case filtered && c.NumPending == 0 && c.NumAckPending == 0:
 		return last + 1
 	case c.Config.AckPolicy == jetstream.AckNonePolicy:
 		return c.Delivered.Stream + 1

@@ -46,6 +46,9 @@ func (s *Store) SubmitAt(ctx context.Context, task millrace.RawTask, at time.Tim
 	if task.Queue == "" {
 		task.Queue = s.Route(task.Kind)
 	}
+	if len(task.Args) == 0 {
+		task.Args = nil // empty args are none
+	}
 	if _, err := s.taskMessage(task); err != nil {
 		return err
 	}
@@ -62,14 +65,42 @@ func (s *Store) wait(ctx context.Context, w waiting, revision uint64) (uint64, e
 }
 
 func (s *Store) schedule(ctx context.Context, id, subject, target string, due time.Time, body any, revision uint64) (uint64, error) {
+	msg, err := scheduled(id, subject, target, due, body, revision)
+	if err != nil {
+		return 0, err
+	}
+	return s.waiting[shardOf(id)].store(ctx, msg)
+}
+
+// LastDue is the latest time that anything can wait for. The server counts the
+// nanoseconds since 1970 in 63 bits, which end in April 2262: to it, what is due
+// later was due long ago.
+func LastDue() time.Time { return time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// scheduled makes a message that the server publishes again as target when it is due.
+func scheduled(id, subject, target string, due time.Time, body any, revision uint64) (*nats.Msg, error) {
+	if due.After(LastDue()) {
+		return nil, fmt.Errorf("%w: %s is due after %s, which is as far as the broker counts", millrace.ErrInvalid, id, LastDue().Format(time.DateOnly))
+	}
 	data, err := encode(body)
 	if err != nil {
-		return 0, fmt.Errorf("%w: schedule %s: %w", millrace.ErrInvalid, id, err)
+		return nil, fmt.Errorf("%w: schedule %s: %w", millrace.ErrInvalid, id, err)
 	}
 	msg := newMessage(subject, data, revision)
 	msg.Header.Set("Nats-Schedule", "@at "+ceilSecond(due).UTC().Format(time.RFC3339))
 	msg.Header.Set("Nats-Schedule-Target", target)
-	return s.waiting[shardOf(id)].store(ctx, msg)
+	return msg, nil
+}
+
+// mayGrow is how much longer a waiting task can get: its due time has more or fewer
+// digits, and so has the number of its attempts.
+const mayGrow = 64
+
+// canWait reports whether a task can wait outside its queue's log. One that is as
+// large as the broker takes cannot, since what waits is larger by some words.
+func (s *Store) canWait(w waiting) bool {
+	msg, err := scheduled(w.Task.ID, waitingSubject(w.Task.ID), dueSubject(w.Task.ID), w.Due, w, anyRevision)
+	return err == nil && int64(msg.Size())+mayGrow <= s.nc.MaxPayload()-maxHeaders
 }
 
 func ceilSecond(t time.Time) time.Time {
@@ -202,6 +233,12 @@ func parseDue(m *nats.Msg) (*Due, error) {
 		if err := decode(m.Data, &f); err != nil {
 			return nil, err
 		}
+		if err := millrace.ValidateScheduleName(f.Name); err != nil {
+			return nil, err
+		}
+		if m.Subject != firedSubject(f.Name) {
+			return nil, fmt.Errorf("it is of the schedule %s, which belongs elsewhere", f.Name)
+		}
 		return &Due{Fired: &f, At: f.Due}, nil
 	}
 	var w waiting
@@ -212,6 +249,9 @@ func parseDue(m *nats.Msg) (*Due, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if m.Subject != dueSubject(w.Task.ID) {
+		return nil, fmt.Errorf("it is the task %s, which belongs elsewhere", w.Task.ID)
 	}
 	return &Due{Task: w.Task, At: w.Due, sequence: w.Sequence}, nil
 }
@@ -266,13 +306,21 @@ func (d *Due) message() *nats.Msg {
 }
 
 // moveElsewhere is for a task whose place in the log is not as it was left: it was
-// moved before, or the log was trimmed past it.
+// moved before, or the log was trimmed past it. Both can be true, when a scheduler
+// wakes up that was frozen with it. Then its record has gone on.
 func (s *Store) moveElsewhere(ctx context.Context, d *Due) error {
 	if d.sequence == 0 {
 		return nil // it is in the log already
 	}
 	found, err := s.lastBy(ctx, taskStream(d.Task.Queue), taskSubject(d.Task.Queue, d.Task.Kind, d.Task.ID))
 	if err != nil || len(found) > 0 {
+		return err
+	}
+	f, ok, err := s.lookupRecord(ctx, d.Task.ID)
+	switch {
+	case errors.Is(err, millrace.ErrGone), ok && (f.Record.State.Final() || f.Record.Parked != d.sequence):
+		return nil
+	case err != nil:
 		return err
 	}
 	d.sequence = 0
@@ -291,7 +339,10 @@ func (s *Store) SweepWaiting(ctx context.Context) (uint64, error) {
 		var ids []string
 		prefix := fmt.Sprintf("schedules.%d.task.", shard)
 		err := s.scan(ctx, scheduleStream(shard), prefix+">", func(st stored) bool {
-			ids = append(ids, strings.TrimPrefix(st.subject, prefix))
+			// An id that is none was put there by hand. As a filter it could match others.
+			if id := strings.TrimPrefix(st.subject, prefix); millrace.ValidateID(id) == nil {
+				ids = append(ids, id)
+			}
 			return true
 		})
 		if err != nil {
@@ -319,6 +370,7 @@ func (s *Store) sweep(ctx context.Context, ids []string) (uint64, error) {
 	}
 	removed := uint64(0)
 	for _, st := range found {
+		// A record that cannot be read is told of when its task comes.
 		if r, err := parseRecord(st); err == nil && r.State.Final() {
 			if err := s.purge(ctx, scheduleStream(shardOf(r.ID)), waitingSubject(r.ID)); err != nil {
 				return removed, err
