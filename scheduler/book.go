@@ -51,13 +51,20 @@ func (b *Book) Put(ctx context.Context, s millrace.Schedule) (Entry, error) {
 	}
 	for {
 		e, err := b.Get(ctx, s.Name)
-		if err != nil && !errors.Is(err, millrace.ErrNotFound) {
+		if err != nil && !errors.Is(err, millrace.ErrNotFound) && !errors.Is(err, errUnreadable) {
+			return Entry{}, err
+		}
+		now, err := b.store.Now(ctx)
+		if err != nil {
 			return Entry{}, err
 		}
 		e.Schedule, e.Generation = s, millrace.NewID()
 		var ok bool
-		if e.NextAt, ok = recurrence.Next(time.Now()); !ok {
-			return Entry{}, fmt.Errorf("%w: the schedule is never due: its time has passed, or its days do not exist", millrace.ErrInvalid)
+		if e.NextAt, ok = recurrence.Next(now); !ok || e.NextAt.After(streams.LastDue()) {
+			return Entry{}, fmt.Errorf("%w: the schedule is never due: its time has passed or is centuries away, or its days do not exist", millrace.ErrInvalid)
+		}
+		if err := b.checkSize(e); err != nil {
+			return Entry{}, err
 		}
 		err = b.write(ctx, &e)
 		if err == nil {
@@ -79,22 +86,30 @@ func (b *Book) Get(ctx context.Context, name string) (Entry, error) {
 	if err != nil {
 		return Entry{revision: revision}, err
 	}
-	return parseEntry(value, revision)
+	return parseEntry(name, value, revision)
 }
 
-// List returns every schedule, the one first that was changed longest ago.
+// List returns every schedule, the one first that was changed longest ago. One that
+// cannot be read is left out, and a [Scheduler] complains about it.
 func (b *Book) List(ctx context.Context) ([]Entry, error) {
+	all, _, err := b.list(ctx)
+	return all, err
+}
+
+func (b *Book) list(ctx context.Context) (all []Entry, unreadable, err error) {
 	found, err := b.store.Schedules().List(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	all := make([]Entry, len(found))
-	for i, f := range found {
-		if all[i], err = parseEntry(f.Value, f.Revision); err != nil {
-			return nil, fmt.Errorf("schedule %s: %w", f.Key, err)
+	for _, f := range found {
+		e, err := parseEntry(f.Key, f.Value, f.Revision)
+		if err != nil {
+			unreadable = errors.Join(unreadable, err)
+			continue
 		}
+		all = append(all, e)
 	}
-	return all, nil
+	return all, unreadable, nil
 }
 
 // Cancel removes a schedule. What it has submitted goes on. It returns
@@ -102,7 +117,7 @@ func (b *Book) List(ctx context.Context) ([]Entry, error) {
 func (b *Book) Cancel(ctx context.Context, name string) error {
 	for {
 		e, err := b.Get(ctx, name)
-		if err != nil {
+		if err != nil && !errors.Is(err, errUnreadable) {
 			return err
 		}
 		err = b.store.Schedules().Delete(ctx, name, e.revision)
@@ -134,10 +149,32 @@ func (e Entry) task(id string) millrace.RawTask {
 	return millrace.RawTask{ID: id, Kind: e.Kind, Queue: e.Queue, Args: e.Args, Options: e.Options, SubmittedAt: time.Now().UTC()}
 }
 
-func parseEntry(value []byte, revision uint64) (Entry, error) {
+// errUnreadable is for an entry that somebody else wrote. It can be replaced and
+// cancelled.
+var errUnreadable = errors.New("the entry cannot be read")
+
+func parseEntry(name string, value []byte, revision uint64) (Entry, error) {
 	e := Entry{revision: revision}
 	err := json.Unmarshal(value, &e)
-	return e, err
+	if err == nil && e.Name != name {
+		err = fmt.Errorf("it is of the schedule %.64q", e.Name)
+	}
+	if err != nil {
+		return Entry{revision: revision}, fmt.Errorf("schedule %s: %w: %w", name, errUnreadable, err)
+	}
+	return e, nil
+}
+
+// mayGrow is how much longer than its entry is at first an entry can get, or the
+// task that is made of it.
+const mayGrow = 512
+
+func (b *Book) checkSize(e Entry) error {
+	value, err := json.Marshal(e)
+	if err == nil && len(value)+mayGrow > b.store.MaxValue() {
+		return fmt.Errorf("%w: the schedule is larger than the broker takes", millrace.ErrInvalid)
+	}
+	return nil // what else is wrong, write says
 }
 
 func (b *Book) write(ctx context.Context, e *Entry) error {
@@ -149,6 +186,27 @@ func (b *Book) write(ctx context.Context, e *Entry) error {
 	return err
 }
 
+// arm lets the entry fire when it is due. Somebody may have changed it since it was
+// read, and have armed that before this. So whoever arms looks whether it was right to:
+// then the last one to arm was.
 func (b *Book) arm(ctx context.Context, e Entry) error {
-	return b.store.Arm(ctx, streams.Fired{Name: e.Name, Generation: e.Generation, Due: e.NextAt})
+	for {
+		if err := b.store.Arm(ctx, e.fires()); err != nil {
+			return err
+		}
+		now, err := b.Get(ctx, e.Name)
+		switch {
+		case err != nil && !errors.Is(err, millrace.ErrNotFound):
+			return err
+		case now.revision <= e.revision: // a replica may be behind
+			return nil
+		case err != nil:
+			return b.store.Disarm(ctx, e.Name)
+		}
+		e = now
+	}
+}
+
+func (e Entry) fires() streams.Fired {
+	return streams.Fired{Name: e.Name, Generation: e.Generation, Due: e.NextAt}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"millrace"
@@ -13,7 +14,7 @@ import (
 // fire deals with a due time of a schedule: its task is submitted, that is written
 // down, the next due time is armed, and only then is this one let go. Every step may
 // be done again by whoever comes after a crash: the task's id is made from the due
-// time, the entry says which due time was the last, and arming replaces.
+// time, the entry says which due time is the next, and arming replaces.
 func (b *Book) fire(ctx context.Context, f streams.Fired) error {
 	e, err := b.Get(ctx, f.Name)
 	switch {
@@ -21,7 +22,7 @@ func (b *Book) fire(ctx context.Context, f streams.Fired) error {
 		return nil // it was cancelled
 	case err != nil:
 		return err
-	case e.Generation != f.Generation, !e.LastAt.Before(f.Due):
+	case e.Generation != f.Generation, e.NextAt.After(f.Due):
 		// It was replaced, or this due time was dealt with already, by somebody who may
 		// not have come to arm the next.
 		return b.arm(ctx, e)
@@ -29,6 +30,10 @@ func (b *Book) fire(ctx context.Context, f streams.Fired) error {
 	recurrence, err := Parse(e.Schedule)
 	if err != nil {
 		return fmt.Errorf("schedule %s: %w", e.Name, err)
+	}
+	now, err := b.store.Now(ctx)
+	if err != nil {
+		return err
 	}
 	overlaps, err := b.overlaps(ctx, e)
 	if err != nil {
@@ -44,8 +49,8 @@ func (b *Book) fire(ctx context.Context, f streams.Fired) error {
 		e.LastTask = id
 	}
 	// What was missed meanwhile is not made up for: this was the one catch-up.
-	next, ok := recurrence.Next(later(f.Due, time.Now()))
-	if !ok {
+	next, ok := recurrence.Next(later(f.Due, now))
+	if !ok || next.After(streams.LastDue()) {
 		return b.store.Schedules().Delete(ctx, e.Name, e.revision)
 	}
 	e.LastAt, e.NextAt = f.Due, next
@@ -67,34 +72,42 @@ func (b *Book) overlaps(ctx context.Context, e Entry) (bool, error) {
 	return err == nil && !f.Record.State.Final(), err
 }
 
-// mend arms the schedules that nothing is armed of, since a process died before it
-// came to that.
+// mend arms the schedules of which something else is armed than they say, or nothing,
+// since a process died before it came to that.
 func (b *Book) mend(ctx context.Context) (mended int, err error) {
-	all, err := b.List(ctx)
+	all, unreadable, err := b.list(ctx)
 	if err != nil {
 		return 0, err
 	}
+	errs := []error{unreadable}
 	for _, e := range all {
-		armed, err := b.store.Armed(ctx, e.Name)
-		if err != nil {
-			return mended, err
+		armed, err := b.isArmed(ctx, e)
+		if err == nil && !armed {
+			// It may have fired and been armed again since it was listed.
+			if e, err = b.Get(ctx, e.Name); err == nil {
+				armed, err = b.isArmed(ctx, e)
+			}
 		}
-		if armed {
+		if errors.Is(err, millrace.ErrNotFound) {
 			continue
 		}
-		// It may have fired and been armed again since it was listed.
-		if e, err = b.Get(ctx, e.Name); err != nil {
-			continue
+		if err == nil && !armed {
+			if err = b.arm(ctx, e); err == nil {
+				mended++
+			}
 		}
-		if armed, err = b.store.Armed(ctx, e.Name); err != nil || armed {
-			continue
+		if errs = append(errs, err); errors.Is(err, millrace.ErrUnavailable) {
+			break
 		}
-		if err := b.arm(ctx, e); err != nil {
-			return mended, err
-		}
-		mended++
 	}
-	return mended, nil
+	return mended, errors.Join(errs...)
+}
+
+func (b *Book) isArmed(ctx context.Context, e Entry) (bool, error) {
+	armed, err := b.store.Armed(ctx, e.Name)
+	return slices.ContainsFunc(armed, func(f streams.Fired) bool {
+		return f.Generation == e.Generation && f.Due.Equal(e.NextAt)
+	}), err
 }
 
 func later(a, b time.Time) time.Time {

@@ -3,10 +3,12 @@ package scheduler
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
+	"millrace"
 	"millrace/streams"
 )
 
@@ -43,24 +45,28 @@ func New(store *streams.Store, cfg Config) *Scheduler {
 
 // Run moves and tidies until ctx ends. It returns nil after an orderly stop.
 func (s *Scheduler) Run(ctx context.Context) error {
-	var pullers []*streams.DuePuller
+	outer := ctx
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var (
+		running sync.WaitGroup
+		failed  error
+	)
 	for shard := range s.store.Shards() {
 		puller, err := s.store.PullDue(shard)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil // it was stopped before it began
-			}
-			return err
+			failed = err
+			stop()
+			break
 		}
-		pullers = append(pullers, puller)
-	}
-	var running sync.WaitGroup
-	for _, puller := range pullers {
 		running.Go(func() { s.move(ctx, puller) })
 	}
 	running.Go(func() { s.tidy(ctx) })
 	running.Wait()
-	return nil
+	if outer.Err() != nil {
+		return nil // it was stopped before it began
+	}
+	return failed
 }
 
 // maxMoved is how much is moved at once.
@@ -102,26 +108,47 @@ func (s *Scheduler) recover(ctx context.Context, puller *streams.DuePuller, fail
 	}
 }
 
+// deal does it all at once: at a full hour many schedules are due, and each is some
+// writes, which then share their syncs.
 func (s *Scheduler) deal(ctx context.Context, due []*streams.Due) {
-	var tasks []*streams.Due
+	var (
+		tasks   []*streams.Due
+		dealing sync.WaitGroup
+	)
 	for _, d := range due {
 		if d.Fired == nil {
 			tasks = append(tasks, d)
-			continue
-		}
-		err := s.book.fire(ctx, *d.Fired)
-		if err == nil {
-			err = d.Ack()
 		} else {
-			s.log.Warn("a schedule cannot fire yet, trying again", "schedule", d.Fired.Name, "due", d.At, "error", err)
-			err = d.Release(time.Second)
-		}
-		if err != nil {
-			s.log.Warn("a schedule comes again", "schedule", d.Fired.Name, "error", err)
+			dealing.Go(func() { s.fire(ctx, d) })
 		}
 	}
 	if err := s.store.Move(ctx, tasks); err != nil {
 		s.log.Warn("tasks that are due cannot be moved yet, trying again", "error", err)
+	}
+	dealing.Wait()
+}
+
+// fireAgain is how soon it is tried again to fire a schedule: its queue may be full.
+// What it says may be wrong too, so that it has to be replaced.
+const (
+	fireAgain   = time.Second
+	fireInvalid = 30 * time.Second
+)
+
+func (s *Scheduler) fire(ctx context.Context, d *streams.Due) {
+	err := s.book.fire(ctx, *d.Fired)
+	if err == nil {
+		err = d.Ack()
+	} else {
+		pause := fireAgain
+		if errors.Is(err, millrace.ErrInvalid) || errors.Is(err, errUnreadable) {
+			pause = fireInvalid
+		}
+		s.log.Warn("a schedule cannot fire yet, trying again", "schedule", d.Fired.Name, "due", d.At, "error", err)
+		err = d.Release(pause)
+	}
+	if err != nil {
+		s.log.Warn("a schedule comes again", "schedule", d.Fired.Name, "error", err)
 	}
 }
 

@@ -42,6 +42,9 @@ func (b *Bucket) Get(ctx context.Context, key string) ([]byte, uint64, error) {
 	return found[0].data, found[0].seq, nil
 }
 
+// MaxValue is how long a value may be.
+func (s *Store) MaxValue() int { return int(s.nc.MaxPayload()) - 2*maxHeaders }
+
 // Entry is one key of a bucket.
 type Entry struct {
 	Key      string

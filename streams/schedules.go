@@ -36,14 +36,35 @@ func (s *Store) Disarm(ctx context.Context, name string) error {
 	return s.purge(ctx, scheduleStream(shardOf(name)), armedSubject(name))
 }
 
-// Armed reports whether a schedule has a due time to come, or one that has come and
-// is not moved yet.
-func (s *Store) Armed(ctx context.Context, name string) (bool, error) {
+// Armed returns the due time of a schedule that is to come, and the one that has come
+// and is not moved yet, as far as there are any.
+func (s *Store) Armed(ctx context.Context, name string) ([]Fired, error) {
 	if err := millrace.ValidateID(name); err != nil {
-		return false, err
+		return nil, err
 	}
 	found, err := s.lastBy(ctx, scheduleStream(shardOf(name)), armedSubject(name), firedSubject(name))
-	return len(found) > 0, err
+	if err != nil {
+		return nil, err
+	}
+	var armed []Fired
+	for _, st := range found {
+		var f Fired
+		if decode(st.data, &f) == nil { // else it is as good as none
+			armed = append(armed, f)
+		}
+	}
+	return armed, nil
+}
+
+// Now is what the broker's clock shows: the one that due times go by.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	ctx, cancel := s.replies.link.bind(ctx)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, bucketStream(schedulesBucket))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%w: ask the broker for its time: %w", millrace.ErrUnavailable, err)
+	}
+	return stream.CachedInfo().TimeStamp, nil
 }
 
 func isFired(subject string) bool {
