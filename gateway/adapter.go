@@ -37,6 +37,9 @@ func (a *adapter) Handle(op *huma.Operation, serve func(huma.Context)) {
 		if err := checkContent(&c.Context().Request, op.RequestBody != nil); err != nil {
 			return err
 		}
+		if err := checkOrigin(&c.Context().Request); err != nil {
+			return err
+		}
 		x := &exchange{op: op, fiber: c, http: c.Context(), ctx: a.base}
 		serve(x)
 		x.fiber, x.http = nil, nil // whoever still holds x must not see the next request

@@ -5,9 +5,12 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
+
+	"millrace"
 )
 
 // apiConfig is for [newAPI].
@@ -35,16 +38,28 @@ func newAPI(app *fiber.App, cfg apiConfig) *api {
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI:    "3.1.0",
 			Info:       &huma.Info{Title: "Millrace", Version: cfg.Version},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry(schemaPrefix, schemaName)},
 		},
 		Formats:                      map[string]huma.Format{mediaJSON: jsonFormat(), mediaProblem: jsonFormat()},
 		DefaultFormat:                mediaJSON,
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{answer.transform},
 	}, &adapter{app: app, base: cfg.Base})
+	describeProblem(h.OpenAPI().Components.Schemas)
 	mountDocs(app, h.OpenAPI())
 	return &api{huma: h, answer: answer}
 }
+
+// describeProblem adds to the description of an error what a [problem] has besides.
+func describeProblem(schemas huma.Registry) {
+	name := strings.TrimPrefix(schemas.Schema(reflect.TypeFor[huma.ErrorModel](), true, "").Ref, schemaPrefix)
+	schemas.Map()[name].Properties["state"] = &huma.Schema{
+		Type: huma.TypeString, Description: "The state of the task, if it is finished and so cannot be cancelled.",
+		Enum: []any{string(millrace.Succeeded), string(millrace.Failed)},
+	}
+}
+
+const schemaPrefix = "#/components/schemas/"
 
 // register adds an operation. What its input does not describe is refused; its
 // handler may return any error, see rules.go for what becomes of it.

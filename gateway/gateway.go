@@ -1,8 +1,8 @@
 // Package gateway is the HTTP API: it takes tasks and orders, answers once they
 // are on disk, and shows what became of them.
 //
-// Start reading at routes.go, the whole surface on one page; tasks.go and
-// orders.go are what is behind it, claims.go keeps a request that is sent twice
+// Start reading at routes.go, the whole surface on one page; tasks.go, schedules.go
+// and orders.go are what is behind it, claims.go keeps a request that is sent twice
 // from being done twice, and rules.go says which error is which answer.
 package gateway
 
@@ -18,6 +18,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"millrace/orders"
+	"millrace/scheduler"
 	"millrace/streams"
 )
 
@@ -71,6 +72,7 @@ type Gateway struct {
 	cfg      Config
 	store    *streams.Store
 	orders   *orders.Orders
+	book     *scheduler.Book
 	claims   *claims
 	listener net.Listener
 	app      *fiber.App
@@ -95,7 +97,7 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	stopping, stop := context.WithCancel(base)
 	app := newApp(appConfig{BodyLimit: cfg.BodyLimit, Logger: cfg.Logger})
 	g := &Gateway{
-		cfg: cfg, store: store, orders: orders.New(store), claims: newClaims(store.Claims(), cfg.Logger),
+		cfg: cfg, store: store, orders: orders.New(store), book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger),
 		listener: listener, app: app, base: base, abandon: abandon, stopping: stopping, stop: stop,
 	}
 	g.routes(newAPI(app, apiConfig{Version: cfg.Version, Base: base, Logger: cfg.Logger}))

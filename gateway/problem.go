@@ -18,9 +18,10 @@ import (
 // return one; any other error becomes one by [problemOf].
 type problem struct {
 	huma.ErrorModel
-	header     http.Header   // more headers of the response
-	retryAfter time.Duration // zero: no Retry-After
-	cause      error         // why it is unexpected; logged, and never shown
+	State      millrace.State `json:"state,omitempty"` // of a task that is finished already
+	header     http.Header    // more headers of the response
+	retryAfter time.Duration  // zero: no Retry-After
+	cause      error          // why it is unexpected; logged, and never shown
 }
 
 // newProblem returns a problem without a type of its own: the status says it

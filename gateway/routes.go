@@ -11,7 +11,7 @@ func (g *Gateway) routes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "submit-task", Method: http.MethodPost, Path: "/v1/tasks", DefaultStatus: http.StatusAccepted, Tags: []string{"tasks"},
 		Summary:     "Submit a task",
-		Description: "When this answers 202 the task is on disk, and it will be carried out. A kind that no worker knows yet waits for one.",
+		Description: "When this answers 202 the task is on disk, and it will be carried out: at once, or after delay, or at run_at. A kind that no worker knows yet waits for one.",
 		Errors:      []int{400, 409, 413, 415, 422, 503},
 	}, g.submitTask)
 	register(a, huma.Operation{
@@ -20,6 +20,46 @@ func (g *Gateway) routes(a *api) {
 		Description: "With wait, the answer comes when the task is finished, or when the time is up. 404 means that the id was never accepted, 410 that its record has expired.",
 		Errors:      []int{404, 410, 422, 503},
 	}, g.getTask)
+	register(a, huma.Operation{
+		OperationID: "list-tasks", Method: http.MethodGet, Path: "/v1/tasks", Tags: []string{"tasks"},
+		Summary:     "List tasks",
+		Description: "Lists the tasks that have a record or wait for their time, the one that changed last first: all that are scheduled, retrying, or recently finished, and those that run again or for long. A task in its first run, or waiting for a worker, has no record yet and is not listed.",
+		Errors:      []int{422, 503},
+	}, g.listTasks)
+	register(a, huma.Operation{
+		OperationID: "cancel-task", Method: http.MethodDelete, Path: "/v1/tasks/{id}", Tags: []string{"tasks"},
+		Summary:     "Cancel a task",
+		Description: "Whatever it does: it will not run, or its handler is told to stop, and what that still returns is dropped. To cancel it again changes nothing. 409 means that it has succeeded or failed; state says which.",
+		Errors:      []int{404, 409, 410, 422, 503},
+	}, g.cancelTask)
+	register(a, huma.Operation{
+		OperationID: "list-schedules", Method: http.MethodGet, Path: "/v1/schedules", Tags: []string{"schedules"},
+		Summary: "List schedules",
+		Errors:  []int{503},
+	}, g.listSchedules)
+	register(a, huma.Operation{
+		OperationID: "put-schedule", Method: http.MethodPut, Path: "/v1/schedules/{name}", DefaultStatus: http.StatusOK, Tags: []string{"schedules"},
+		Summary:     "Write a schedule down",
+		Description: "Replaces the schedule of that name, or makes one (201). What the old one submitted goes on.",
+		Errors:      []int{400, 413, 415, 422, 503},
+	}, g.putSchedule)
+	register(a, huma.Operation{
+		OperationID: "get-schedule", Method: http.MethodGet, Path: "/v1/schedules/{name}", Tags: []string{"schedules"},
+		Summary: "Look at a schedule",
+		Errors:  []int{404, 422, 503},
+	}, g.getSchedule)
+	register(a, huma.Operation{
+		OperationID: "cancel-schedule", Method: http.MethodDelete, Path: "/v1/schedules/{name}", DefaultStatus: http.StatusNoContent, Tags: []string{"schedules"},
+		Summary:     "Cancel a schedule",
+		Description: "What it has submitted goes on.",
+		Errors:      []int{404, 422, 503},
+	}, g.cancelSchedule)
+	register(a, huma.Operation{
+		OperationID: "run-schedule", Method: http.MethodPost, Path: "/v1/schedules/{name}/run", DefaultStatus: http.StatusAccepted, Tags: []string{"schedules"},
+		Summary:     "Run a schedule now",
+		Description: "Submits a task of the schedule besides those that are due.",
+		Errors:      []int{404, 409, 422, 503},
+	}, g.runSchedule)
 	register(a, huma.Operation{
 		OperationID: "place-order", Method: http.MethodPost, Path: "/v1/orders", DefaultStatus: http.StatusAccepted, Tags: []string{"orders"},
 		Summary:     "Place an order",

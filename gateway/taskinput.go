@@ -19,14 +19,22 @@ type submitTaskInput struct {
 // taskBody is a submission. The bounds here are checked by the schema; what a
 // schema cannot say is in Resolve.
 type taskBody struct {
-	Kind        string          `json:"kind" minLength:"1" maxLength:"100" pattern:"^[a-z0-9_]+(\\.[a-z0-9_]+){0,3}$" doc:"Picks the handler." example:"mail.send"`
-	Args        json.RawMessage `json:"args,omitempty" doc:"Any JSON value, for the handler."`
-	Queue       string          `json:"queue,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$" doc:"Instead of where its kind is routed to." example:"critical"`
-	MaxAttempts int             `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How often it may be tried, the first run included. Default: the kind's, else 4."`
-	Backoff     *backoffBody    `json:"backoff,omitempty" doc:"The wait between attempts. Default: the kind's, else 30s each time."`
-	Timeout     string          `json:"timeout,omitempty" doc:"How long one attempt may take. Default: the kind's, else no limit." example:"1m30s"`
-	ResultTTL   string          `json:"result_ttl,omitempty" doc:"How long the record is kept once the task is finished, 1s to 168h. Default: the kind's, else 1h." example:"24h"`
-	Tags        []string        `json:"tags,omitempty" maxItems:"20" minLength:"1" maxLength:"100" doc:"Words to find the task by."`
+	Kind  string          `json:"kind" minLength:"1" maxLength:"100" pattern:"^[a-z0-9_]+(\\.[a-z0-9_]+){0,3}$" doc:"Picks the handler." example:"mail.send"`
+	Args  json.RawMessage `json:"args,omitempty" doc:"Any JSON value, for the handler."`
+	Queue string          `json:"queue,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$" doc:"Instead of where its kind is routed to." example:"critical"`
+	Delay string          `json:"delay,omitempty" doc:"How long it waits before it may run, up to 8784h (366 days), counted from when this was asked for first." example:"30s"`
+	RunAt *time.Time      `json:"run_at,omitempty" doc:"When it may run, instead of delay; to the second, never early. What is past is now." example:"2027-03-28T09:00:00+02:00"`
+	OptionsBody
+}
+
+// OptionsBody is what a submission and a schedule say about how a task is carried
+// out. Its name is exported for the encoder, which fills in no other embedded type.
+type OptionsBody struct {
+	MaxAttempts int          `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How often it may be tried, the first run included. Default: the kind's, else 4."`
+	Backoff     *backoffBody `json:"backoff,omitempty" doc:"The wait between attempts. Default: the kind's, else 30s each time."`
+	Timeout     string       `json:"timeout,omitempty" doc:"How long one attempt may take. Default: the kind's, else no limit." example:"1m30s"`
+	ResultTTL   string       `json:"result_ttl,omitempty" doc:"How long the record is kept once the task is finished, 1s to 168h. Default: the kind's, else 1h." example:"24h"`
+	Tags        []string     `json:"tags,omitempty" maxItems:"20" minLength:"1" maxLength:"100" doc:"Words to find the task by."`
 }
 
 type backoffBody struct {
@@ -40,13 +48,41 @@ type backoffBody struct {
 // Resolve finds what the schema cannot: huma reports it together with the rest.
 func (b *taskBody) Resolve(huma.Context) []error {
 	_, violations := b.options()
-	return violations
+	_, more := b.due(time.Now())
+	return append(violations, more...)
 }
 
 var _ huma.Resolver = (*taskBody)(nil)
 
+// maxDelay is how far ahead a task may be submitted.
+const maxDelay = 366 * 24 * time.Hour
+
+// due is when the task may run, given when that was asked for, rounded up to the
+// second; zero if nothing is said about it.
+func (b *taskBody) due(asked time.Time) (time.Time, []error) {
+	var d durations
+	delay := time.Duration(d.parse("body.delay", b.Delay, 0, maxDelay))
+	switch {
+	case b.Delay != "" && b.RunAt != nil:
+		d.refuse("body.delay", "delay and run_at exclude each other", b.Delay)
+		d.refuse("body.run_at", "delay and run_at exclude each other", nil)
+	case b.RunAt != nil:
+		if b.RunAt.After(asked.Add(maxDelay)) {
+			d.refuse("body.run_at", fmt.Sprintf("must be at most %s ahead", maxDelay), nil)
+		}
+		return ceilSecond(*b.RunAt), d.violations
+	case delay > 0:
+		return ceilSecond(asked.Add(delay)), d.violations
+	}
+	return time.Time{}, d.violations
+}
+
+func ceilSecond(t time.Time) time.Time {
+	return t.Add(time.Second - 1).Truncate(time.Second).UTC()
+}
+
 // options are the task's options, with every violation in them.
-func (b *taskBody) options() (millrace.Options, []error) {
+func (b *OptionsBody) options() (millrace.Options, []error) {
 	var d durations
 	o := millrace.Options{MaxAttempts: b.MaxAttempts, Tags: b.Tags}
 	o.Timeout = d.parse("body.timeout", b.Timeout, time.Millisecond, 7*24*time.Hour)
@@ -61,7 +97,7 @@ func (b *taskBody) options() (millrace.Options, []error) {
 		}
 		if len(d.violations) == 0 {
 			if err := backoff.Validate(); err != nil {
-				d.violations = append(d.violations, &huma.ErrorDetail{Location: "body.backoff", Message: err.Error()})
+				d.refuse("body.backoff", err.Error(), nil)
 			}
 		}
 		o.Backoff = &backoff
@@ -72,6 +108,10 @@ func (b *taskBody) options() (millrace.Options, []error) {
 // durations reads many and gathers what is wrong with any.
 type durations struct{ violations []error }
 
+func (d *durations) refuse(location, message string, value any) {
+	d.violations = append(d.violations, &huma.ErrorDetail{Location: location, Message: message, Value: value})
+}
+
 func (d *durations) parse(location, text string, shortest, longest time.Duration) millrace.Duration {
 	if text == "" {
 		return 0
@@ -79,9 +119,9 @@ func (d *durations) parse(location, text string, shortest, longest time.Duration
 	v, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		d.violations = append(d.violations, &huma.ErrorDetail{Location: location, Message: `must be a duration, as in "30s", "5m" or "1h30m"`, Value: text})
+		d.refuse(location, `must be a duration, as in "30s", "5m" or "1h30m"`, text)
 	case v < shortest || v > longest:
-		d.violations = append(d.violations, &huma.ErrorDetail{Location: location, Message: fmt.Sprintf("must be %s to %s", shortest, longest), Value: text})
+		d.refuse(location, fmt.Sprintf("must be %s to %s", shortest, longest), text)
 	}
 	return millrace.Duration(v)
 }

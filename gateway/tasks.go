@@ -16,10 +16,11 @@ import (
 
 // acceptedTask is the answer to a submission.
 type acceptedTask struct {
-	ID    string         `json:"id"`
-	Kind  string         `json:"kind"`
-	Queue string         `json:"queue"`
-	State millrace.State `json:"state" example:"pending"`
+	ID     string         `json:"id"`
+	Kind   string         `json:"kind"`
+	Queue  string         `json:"queue"`
+	State  millrace.State `json:"state" enum:"pending,scheduled" example:"pending"`
+	NextAt *time.Time     `json:"next_at,omitempty" doc:"When it may run, if it is scheduled."`
 }
 
 type acceptedTaskOutput struct {
@@ -47,16 +48,29 @@ func (g *Gateway) submitTask(ctx context.Context, in *submitTaskInput) (*accepte
 	defer cancel()
 	answer, replayed, err := once(ctx, g.claims, "task", in.Key, in.RawBody, func(ctx context.Context, id string, again bool) (acceptedTask, error) {
 		task.ID = id
-		err := g.store.Submit(ctx, task)
-		if again && errors.Is(err, millrace.ErrConflict) {
-			err = nil // the id is this claim's, so what took it was this request
+		answer := acceptedTask{ID: id, Kind: task.Kind, Queue: task.Queue, State: millrace.Pending}
+		// The id was made when the request came first. So one that is sent again does
+		// not put the task off.
+		asked, _ := millrace.MadeAt(id)
+		due, _ := in.Body.due(asked)
+		if due.After(time.Now()) {
+			answer.State, answer.NextAt = millrace.Scheduled, &due
 		}
-		return acceptedTask{ID: task.ID, Kind: task.Kind, Queue: task.Queue, State: millrace.Pending}, err
+		return answer, taken(g.store.SubmitAt(ctx, task, due), again)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &acceptedTaskOutput{Location: "/v1/tasks/" + answer.ID, Replayed: replayedHeader(replayed), Body: answer}, nil
+}
+
+// taken is err, unless it is that the id is taken by this very request: the id is
+// its claim's.
+func taken(err error, again bool) error {
+	if again && errors.Is(err, millrace.ErrConflict) {
+		return nil
+	}
+	return err
 }
 
 func replayedHeader(replayed bool) string {
@@ -138,6 +152,29 @@ func (g *Gateway) findTask(ctx context.Context, id, wait string) (streams.Found,
 		return found, nil // the time was up before there was more to see
 	}
 	return later, err
+}
+
+type cancelTaskInput struct {
+	ID string `path:"id" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$"`
+}
+
+type cancelTaskOutput struct {
+	Body *taskView
+}
+
+func (g *Gateway) cancelTask(ctx context.Context, in *cancelTaskInput) (*cancelTaskOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, workTime)
+	defer cancel()
+	record, err := g.store.Cancel(ctx, in.ID)
+	if final, ok := errors.AsType[*millrace.FinalError](err); ok {
+		p := newProblem(http.StatusConflict, fmt.Sprintf("Task %s cannot be cancelled: it has %s already.", final.ID, final.State))
+		p.Type, p.Title, p.State = problemType("finished"), "The task is finished", final.State
+		return nil, p
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &cancelTaskOutput{Body: viewTask(record)}, nil
 }
 
 // refusedFor is for what only the store can tell of an input: a violation there.
