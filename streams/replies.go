@@ -16,16 +16,17 @@ import (
 )
 
 // replies lets many requests be under way at once on one subscription, without
-// a goroutine for each, and lets one request have many answers.
+// a goroutine or a timer for each, and lets one request have many answers.
 type replies struct {
 	nc      *nats.Conn
 	link    *link
 	timeout time.Duration
 	prefix  string
 
-	mu    sync.Mutex
-	last  uint64
-	calls map[string]*call
+	mu     sync.Mutex
+	last   uint64
+	calls  map[string]*call
+	closed bool
 }
 
 // call is one request that waits for its answers.
@@ -34,7 +35,13 @@ type call struct {
 	token   string
 	link    context.Context
 	until   time.Time // when the next answer is overdue
-	answers chan *nats.Msg
+	answers chan answer
+}
+
+// answer is a message, or why none comes.
+type answer struct {
+	msg *nats.Msg
+	err error
 }
 
 func newReplies(nc *nats.Conn, l *link, timeout time.Duration) (*replies, error) {
@@ -47,31 +54,89 @@ func newReplies(nc *nats.Conn, l *link, timeout time.Duration) (*replies, error)
 	return r, sub.SetPendingLimits(-1, -1)
 }
 
+// relink is how often it is looked whether a lost connection is back.
+const relink = 100 * time.Millisecond
+
+// watch ends the calls whose answer is overdue, and those whose connection is lost;
+// when ctx ends, all of them. It wakes when the first of them would be overdue: what
+// is asked later is overdue later.
+func (r *replies) watch(ctx context.Context) {
+	timer := time.NewTimer(r.timeout)
+	defer timer.Stop()
+	for {
+		var lost <-chan struct{}
+		if link := r.link.current(); link.Err() == nil {
+			lost = link.Done()
+		}
+		select {
+		case <-timer.C:
+		case <-lost:
+		case <-ctx.Done():
+			r.end(true)
+			return
+		}
+		pause := r.end(false)
+		if r.link.current().Err() != nil {
+			pause = min(pause, relink) // it may come back, and go again
+		}
+		timer.Reset(pause)
+	}
+}
+
+// end ends some calls, or all, and returns when to look again.
+func (r *replies) end(all bool) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = all
+	now := time.Now()
+	next := r.timeout
+	for token, c := range r.calls {
+		var err error
+		switch {
+		case all:
+			err = errClosed
+		case c.link.Err() != nil:
+			err = errLinkDown
+		case !now.Before(c.until):
+			err = fmt.Errorf("%w: no answer in %s", millrace.ErrUnavailable, r.timeout)
+		default:
+			next = min(next, c.until.Sub(now))
+			continue
+		}
+		delete(r.calls, token)
+		c.answers <- answer{err: err} // there is a place for it
+	}
+	return next
+}
+
 func (r *replies) receive(m *nats.Msg) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	c := r.calls[m.Subject[len(r.prefix):]]
-	r.mu.Unlock()
-	if c == nil {
-		return // nobody waits any more
+	if c == nil || len(c.answers) == cap(c.answers)-1 {
+		return // nobody waits any more, or more answers than were asked for
 	}
-	select {
-	case c.answers <- m:
-	default: // more answers than were asked for
-	}
+	c.until = time.Now().Add(r.timeout)
+	c.answers <- answer{msg: m}
 }
 
 // send publishes msg; up to n answers will wait to be read. Close the call.
 func (r *replies) send(msg *nats.Msg, n int) (*call, error) {
-	c := &call{replies: r, link: r.link.current(), until: time.Now().Add(r.timeout), answers: make(chan *nats.Msg, n)}
-	if c.link.Err() != nil {
-		// The connection may be back, but the call would be told that it was lost.
-		return nil, errLinkDown
-	}
+	c := &call{replies: r, link: r.link.current(), until: time.Now().Add(r.timeout), answers: make(chan answer, n+1)}
 	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil, errClosed
+	}
 	r.last++
 	c.token = strconv.FormatUint(r.last, 36)
 	r.calls[c.token] = c
 	r.mu.Unlock()
+	if c.link.Err() != nil {
+		// The connection may be back, but the call would be told that it was lost.
+		c.close()
+		return nil, errLinkDown
+	}
 	msg.Reply = r.prefix + c.token
 	if err := r.nc.PublishMsg(msg); err != nil {
 		c.close()
@@ -90,22 +155,10 @@ func (c *call) close() {
 // timeout is over, which counts from the request or the answer before.
 func (c *call) answer(ctx context.Context) (*nats.Msg, error) {
 	select {
-	case m := <-c.answers:
-		return m, nil
-	default:
-	}
-	timer := time.NewTimer(time.Until(c.until))
-	defer timer.Stop()
-	select {
-	case m := <-c.answers:
-		c.until = time.Now().Add(c.replies.timeout)
-		return m, nil
+	case a := <-c.answers:
+		return a.msg, a.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", millrace.ErrUnavailable, context.Cause(ctx))
-	case <-c.link.Done():
-		return nil, context.Cause(c.link)
-	case <-timer.C:
-		return nil, fmt.Errorf("%w: no answer in %s", millrace.ErrUnavailable, c.replies.timeout)
 	}
 }
 

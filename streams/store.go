@@ -35,7 +35,7 @@ type Store struct {
 	results *committer
 	waiting []*committer // by shard
 	buckets map[string]*Bucket
-	stop    context.CancelFunc
+	stop    func()
 	running sync.WaitGroup
 }
 
@@ -74,7 +74,15 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, nc: nc, js: js, replies: r, tasks: map[string]*committer{}, buckets: map[string]*Bucket{}}
 	background, stop := context.WithCancel(context.Background())
-	s.stop = stop
+	watching, unwatch := context.WithCancel(context.Background())
+	var watch sync.WaitGroup
+	watch.Go(func() { r.watch(watching) })
+	s.stop = func() {
+		stop()
+		s.running.Wait() // what is under way is answered, or overdue
+		unwatch()
+		watch.Wait()
+	}
 	for _, q := range cfg.Queues {
 		s.tasks[q] = s.startCommitter(background)
 	}
@@ -119,7 +127,6 @@ func (s *Store) startCommitter(ctx context.Context) *committer {
 // Close ends the connection. Writes that wait get [millrace.ErrUnavailable].
 func (s *Store) Close() {
 	s.stop()
-	s.running.Wait()
 	s.nc.Close()
 }
 
