@@ -15,3 +15,6 @@ func (p *Puller) Ask(n int) {
 	p.lastAsk++
 	p.asked = append(p.asked, request{p.lastAsk, n, time.Now().Add(lostAfter)})
 }
+
+// ShardOf is where a task waits.
+func ShardOf(id string) int { return shardOf(id) }

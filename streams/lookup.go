@@ -82,6 +82,13 @@ func (s *Store) lookupWaiting(ctx context.Context, id string) (Found, bool, erro
 		return Found{}, false, err
 	}
 	latest := found[len(found)-1]
+	if latest.subject == dueSubject(id) {
+		// What was moved stays there until many are removed.
+		floor, err := s.movedUpTo(ctx, shardOf(id))
+		if err != nil || latest.seq <= floor {
+			return Found{}, false, err
+		}
+	}
 	var w waiting
 	if err := decode(latest.data, &w); err != nil {
 		return Found{}, false, fmt.Errorf("waiting task %s: %w", id, err)

@@ -129,15 +129,22 @@ func (s *Store) TrimDue(ctx context.Context) (uint64, error) {
 }
 
 func (s *Store) trimDue(ctx context.Context, shard int) (uint64, error) {
-	consumer, err := s.js.Consumer(ctx, scheduleStream(shard), moversName)
-	if err != nil {
+	moved, err := s.movedUpTo(ctx, shard)
+	if err != nil || moved == 0 {
 		return 0, err
 	}
-	moved := consumer.CachedInfo().AckFloor.Stream
-	if moved == 0 {
-		return 0, nil
-	}
 	return s.purgeUpTo(ctx, scheduleStream(shard), dueFilter(shard), moved+1)
+}
+
+// movedUpTo is the sequence up to which all that was due in a shard is moved.
+func (s *Store) movedUpTo(ctx context.Context, shard int) (uint64, error) {
+	ctx, cancel := s.replies.link.bind(ctx)
+	defer cancel()
+	consumer, err := s.js.Consumer(ctx, scheduleStream(shard), moversName)
+	if err != nil {
+		return 0, fmt.Errorf("%w: what is moved in %s: %w", millrace.ErrUnavailable, scheduleStream(shard), err)
+	}
+	return consumer.CachedInfo().AckFloor.Stream, nil
 }
 
 // purgeUpTo removes what a filter matches and lies before a sequence, and returns how

@@ -1,0 +1,268 @@
+package streams_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"millrace"
+	"millrace/streams"
+)
+
+// story is the life of a task, which must come to the same end when the process that
+// has it dies before any of its writes, and another one goes on.
+type story struct {
+	name string
+	// delay is for how long the task is submitted, or zero.
+	delay time.Duration
+	// checkOut takes it off its queue while it runs.
+	checkOut bool
+	// failures is how many attempts fail before one succeeds, each to be tried again
+	// after patience.
+	failures int
+	patience time.Duration
+	// cancelIn is the state in which it is called off, if any.
+	cancelIn millrace.State
+}
+
+var stories = []story{
+	{name: "parked twice", failures: 2, patience: 10 * time.Second},
+	{name: "submitted for later", delay: 10 * time.Second},
+	{name: "checked out", checkOut: true},
+	{name: "checked out and handed back", checkOut: true, failures: 1},
+	{name: "cancelled while pending", cancelIn: millrace.Pending},
+	{name: "cancelled while scheduled", cancelIn: millrace.Scheduled, delay: 20 * time.Second},
+	{name: "cancelled while parked", cancelIn: millrace.Retrying, failures: 2, patience: 20 * time.Second},
+	{name: "cancelled while it runs", cancelIn: millrace.Running},
+	{name: "cancelled while checked out", cancelIn: millrace.Running, checkOut: true},
+}
+
+func TestDeathAtAnyWrite(t *testing.T) {
+	for _, s := range stories {
+		t.Run(s.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := newBroker(t)
+				watcher, js := open(t, b, streams.Config{AckWait: 5 * time.Second}), inspect(t, b)
+				for n := 0; ; n++ {
+					l := &life{t: t, story: s, id: fmt.Sprintf("t%d", n), watcher: watcher, js: js}
+					first := &mortal{broker: b, left: n, before: l.look}
+					l.live(first)
+					if t.Failed() {
+						t.Fatalf("so it went when the process died before write %d", n)
+					}
+					if !first.died() {
+						if t.Logf("it died before each of %d writes", n); n < 4 {
+							t.Error("there must be more")
+						}
+						break
+					}
+				}
+			})
+		})
+	}
+}
+
+// life is one run of a story.
+type life struct {
+	t       *testing.T
+	story   story
+	id      string
+	watcher *streams.Store
+	js      jetstream.JetStream
+
+	mu        sync.Mutex
+	accepted  bool
+	cancelled bool
+	due       time.Time // not to be run before
+}
+
+// look looks the task up: once it is accepted it is always there.
+func (l *life) look() {
+	l.mu.Lock()
+	accepted := l.accepted
+	l.mu.Unlock()
+	_, err := l.watcher.Lookup(context.Background(), l.id)
+	if accepted && (errors.Is(err, millrace.ErrNotFound) || errors.Is(err, millrace.ErrGone)) {
+		l.t.Errorf("%s was accepted, and is %v", l.id, err)
+	}
+}
+
+func (l *life) live(first *mortal) {
+	t := l.t
+	store, err := streams.Open(t.Context(), streams.Config{InProcess: first, AckWait: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := l.start(store)
+	submitted := l.submit(store)
+	ended := false
+	for start := time.Now(); !ended && time.Since(start) < 5*time.Minute; {
+		if first.died() && done != nil {
+			done()
+			first = &mortal{broker: first.broker, left: math.MaxInt, before: l.look}
+			if store, err = streams.Open(t.Context(), streams.Config{InProcess: first, AckWait: 5 * time.Second}); err != nil {
+				t.Fatal(err)
+			}
+			done = l.start(store)
+			if !submitted {
+				submitted = l.submit(store)
+			}
+		}
+		ended = l.step(store)
+		time.Sleep(500 * time.Millisecond)
+	}
+	f, err := l.watcher.Lookup(t.Context(), l.id)
+	if err != nil || !f.Record.State.Final() {
+		t.Errorf("after minutes it is %s, %v", f.Record.State, err)
+	}
+	l.checkEnd(f)
+	done()
+}
+
+// step does what the story has to do from outside, and reports whether it is over.
+func (l *life) step(store *streams.Store) bool {
+	l.look()
+	f, err := l.watcher.Lookup(l.t.Context(), l.id)
+	if err != nil {
+		return false
+	}
+	if want := l.story.cancelIn; want != "" && (f.Record.State == want || l.cancelled) && !f.Record.State.Final() {
+		l.cancelled = true
+		_, _ = store.Cancel(l.t.Context(), l.id)
+	}
+	return f.Record.State.Final()
+}
+
+func (l *life) submit(store *streams.Store) bool {
+	at := time.Now().Add(l.story.delay)
+	l.mu.Lock()
+	l.due = at
+	l.mu.Unlock()
+	err := store.SubmitAt(l.t.Context(), newTask(l.id), at)
+	if err != nil && !errors.Is(err, millrace.ErrConflict) {
+		return false
+	}
+	l.mu.Lock()
+	l.accepted = true
+	l.mu.Unlock()
+	return true
+}
+
+// start moves what is due and works, until what it returns is called.
+func (l *life) start(store *streams.Store) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	due, err := store.PullDue(streams.ShardOf(l.id))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	running.Go(func() {
+		for ctx.Err() == nil {
+			got, err := due.Next(ctx, 10)
+			if err != nil {
+				time.Sleep(time.Second)
+			}
+			_ = store.Move(ctx, got)
+		}
+		_ = due.Close()
+	})
+	p, err := store.Pull("default")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	running.Go(func() {
+		for ctx.Err() == nil && l.story.cancelIn != millrace.Pending {
+			got, err := p.Next(ctx, 1)
+			if err != nil {
+				time.Sleep(time.Second)
+			}
+			for _, d := range got {
+				_ = l.work(ctx, store, d) // it has died, or it is not its task any more
+			}
+		}
+		_ = p.Close()
+	})
+	return func() {
+		cancel()
+		running.Wait()
+		store.Close()
+	}
+}
+
+// work is a worker's part.
+func (l *life) work(ctx context.Context, store *streams.Store, d *streams.Delivery) error {
+	if d.Task.ID != l.id { // of a run before: its acknowledgement was lost
+		return d.Ack()
+	}
+	attempts := 0
+	if r := d.Record; r != nil {
+		if r.State.Final() {
+			return d.Ack()
+		}
+		if wait := time.Until(r.NextAt); wait > 0 {
+			l.t.Errorf("it came %s early", wait)
+		}
+		attempts = len(r.Attempts)
+	}
+	l.mu.Lock()
+	if wait := time.Until(l.due); wait > 0 {
+		l.t.Errorf("it came %s early", wait)
+	}
+	l.mu.Unlock()
+	r := retrying(d, time.Now().Add(l.story.patience))
+	if l.story.checkOut {
+		running := r
+		running.State, running.Attempts, running.NextAt = millrace.Running, r.Attempts[:attempts], time.Time{}
+		if err := store.CheckOut(ctx, d, running); err != nil {
+			return err
+		}
+	}
+	for range 3 {
+		time.Sleep(time.Second)
+		if err := l.extend(ctx, store, d); err != nil {
+			return err
+		}
+	}
+	if attempts < l.story.failures {
+		return store.Retry(ctx, d, r, l.story.patience)
+	}
+	r.State, r.NextAt, r.Attempts[attempts].Error = millrace.Succeeded, time.Time{}, ""
+	return store.Finish(ctx, d, r, time.Hour)
+}
+
+func (l *life) extend(ctx context.Context, store *streams.Store, d *streams.Delivery) error {
+	if d.CheckedOut() {
+		return store.ExtendCheckedOut(ctx, d)
+	}
+	return store.Extend(ctx, []*streams.Delivery{d})
+}
+
+// checkEnd sees to it that the end is as it should be, and stays like that.
+func (l *life) checkEnd(f streams.Found) {
+	t := l.t
+	if l.story.cancelIn != "" {
+		if f.Record.State != millrace.Cancelled {
+			t.Errorf("it was cancelled, and is %s", f.Record.State)
+		}
+	} else if f.Record.State != millrace.Succeeded || len(f.Record.Attempts) != l.story.failures+1 {
+		t.Errorf("it ends as %s after %d attempts", f.Record.State, len(f.Record.Attempts))
+	}
+	time.Sleep(time.Minute)
+	if again, err := l.watcher.Lookup(t.Context(), l.id); err != nil || again.Version != f.Version {
+		t.Errorf("its record was written again: %+v, %v", again, err)
+	}
+	if _, err := l.watcher.TrimDue(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for shard := range l.watcher.Shards() {
+		if n := streamInfo(t, l.js, fmt.Sprintf("SCHEDULES_%d", shard)).State.Msgs; n > 0 {
+			t.Errorf("%d messages wait for nothing in shard %d", n, shard)
+		}
+	}
+}
