@@ -18,7 +18,8 @@ type cli struct {
 	Gateway   gatewayCmd   `cmd:"" help:"Serve the HTTP API, against a NATS server."`
 	Processor processorCmd `cmd:"" help:"Carry out tasks, against a NATS server."`
 	Scheduler schedulerCmd `cmd:"" help:"Move what is due to its queue and trim the logs, against a NATS server; run one or more."`
-	Task      taskCmd      `cmd:"" help:"Submit tasks and look at them."`
+	Task      taskCmd      `cmd:"" help:"Submit tasks, look at them, call them off."`
+	Schedule  scheduleCmd  `cmd:"" help:"Have tasks submitted at a time, every so often, or by cron."`
 	Order     orderCmd     `cmd:"" help:"Place orders and look at them."`
 	Version   versionCmd   `cmd:"" help:"Show the version."`
 }

@@ -27,11 +27,7 @@ func (c *orderPlaceCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
-	header := http.Header{}
-	if c.Key != "" {
-		header.Set("Idempotency-Key", c.Key)
-	}
-	answer, err := c.call(ctx, http.MethodPost, "/v1/orders", data, header)
+	answer, err := c.call(ctx, http.MethodPost, "/v1/orders", data, keyHeader(c.Key))
 	if err != nil {
 		return err
 	}

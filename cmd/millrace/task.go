@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -14,57 +15,82 @@ type taskCmd struct {
 	Submit taskSubmitCmd `cmd:"" help:"Submit a task."`
 	Get    taskGetCmd    `cmd:"" help:"Show a task."`
 	Wait   taskWaitCmd   `cmd:"" help:"Wait until a task is finished, and show it. Exits 1 if it did not succeed."`
+	Cancel taskCancelCmd `cmd:"" help:"Call tasks off, also running ones, and show them. Exits 1 if any has succeeded or failed already."`
+	List   taskListCmd   `cmd:"" help:"List tasks that wait for their time, run again, or have finished, the one that changed last first. One in its first run, or waiting for a worker, has no record yet and is not listed."`
 }
 
 type taskSubmitCmd struct {
 	clientFlags
-	Kind        string   `arg:"" help:"What to do, as in mail.send."`
-	Args        string   `arg:"" optional:"" help:"A JSON value for the handler."`
+	Kind  string `arg:"" help:"What to do, as in mail.send."`
+	Args  string `arg:"" optional:"" help:"A JSON value for the handler."`
+	Delay string `help:"How long it waits before it may run, as in 30s."`
+	RunAt string `help:"When it may run, as in 2027-03-28T09:00:00+02:00."`
+	optionFlags
+	Key string `name:"idempotency-key" help:"The same key with the same task is done once, within a day."`
+}
+
+// optionFlags say how a task is carried out.
+type optionFlags struct {
 	Queue       string   `name:"to-queue" help:"The queue, instead of the one its kind is routed to."`
 	MaxAttempts int      `help:"How often it may be tried, the first run included."`
 	Backoff     string   `help:"The wait between attempts, as JSON: {\"policy\":\"exponential\",\"delay\":\"1s\",\"max\":\"1m\"}."`
 	Timeout     string   `help:"How long one attempt may take, as in 1m30s."`
 	ResultTTL   string   `name:"result-ttl" help:"How long the record is kept once the task is finished, as in 24h."`
 	Tag         []string `help:"A word to find the task by."`
-	Key         string   `name:"idempotency-key" help:"The same key with the same task is done once, within a day."`
 }
 
-// Run submits the task and prints what the API says of it.
-func (c *taskSubmitCmd) Run(ctx context.Context, io stdio) error {
-	body := map[string]any{"kind": c.Kind}
-	for name, text := range map[string]string{"args": c.Args, "backoff": c.Backoff} {
+// body is the JSON text that asks for a task of that kind: what the flags say, and
+// what more says that is not empty.
+func (f *optionFlags) body(kind, args string, more map[string]string) ([]byte, error) {
+	body := map[string]any{"kind": kind}
+	for name, text := range map[string]string{"args": args, "backoff": f.Backoff} {
 		if text == "" {
 			continue
 		}
 		if !json.Valid([]byte(text)) {
-			return fmt.Errorf("%s is not JSON: %s", name, text)
+			return nil, fmt.Errorf("%s is not JSON: %s", name, text)
 		}
 		body[name] = json.RawMessage(text)
 	}
-	for name, text := range map[string]string{"queue": c.Queue, "timeout": c.Timeout, "result_ttl": c.ResultTTL} {
+	maps.Copy(more, map[string]string{"queue": f.Queue, "timeout": f.Timeout, "result_ttl": f.ResultTTL})
+	for name, text := range more {
 		if text != "" {
 			body[name] = text
 		}
 	}
-	if c.MaxAttempts != 0 {
-		body["max_attempts"] = c.MaxAttempts
+	if f.MaxAttempts != 0 {
+		body["max_attempts"] = f.MaxAttempts
 	}
-	if len(c.Tag) > 0 {
-		body["tags"] = c.Tag
+	if len(f.Tag) > 0 {
+		body["tags"] = f.Tag
 	}
 	data, err := json.Marshal(body)
 	if err != nil {
-		return fmt.Errorf("task: %w", err)
+		return nil, fmt.Errorf("task: %w", err)
 	}
-	header := http.Header{}
-	if c.Key != "" {
-		header.Set("Idempotency-Key", c.Key)
+	return data, nil
+}
+
+// Run submits the task and prints what the API says of it.
+func (c *taskSubmitCmd) Run(ctx context.Context, io stdio) error {
+	data, err := c.body(c.Kind, c.Args, map[string]string{"delay": c.Delay, "run_at": c.RunAt})
+	if err != nil {
+		return err
 	}
-	answer, err := c.call(ctx, http.MethodPost, "/v1/tasks", data, header)
+	answer, err := c.call(ctx, http.MethodPost, "/v1/tasks", data, keyHeader(c.Key))
 	if err != nil {
 		return err
 	}
 	return c.show(io.out, answer)
+}
+
+// keyHeader has the Idempotency-Key, if there is one.
+func keyHeader(key string) http.Header {
+	header := http.Header{}
+	if key != "" {
+		header.Set("Idempotency-Key", key)
+	}
+	return header
 }
 
 type taskGetCmd struct {
@@ -116,4 +142,24 @@ func (c *taskWaitCmd) Run(ctx context.Context, io stdio) error {
 			return errors.Join(c.show(io.out, answer), errReported)
 		}
 	}
+}
+
+type taskCancelCmd struct {
+	clientFlags
+	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
+}
+
+// Run cancels one after another, and goes on after one that cannot be.
+func (c *taskCancelCmd) Run(ctx context.Context, io stdio) error {
+	var errs []error
+	for _, id := range c.IDs {
+		answer, err := c.call(ctx, http.MethodDelete, "/v1/tasks/"+url.PathEscape(id), nil, nil)
+		if err == nil {
+			err = c.show(io.out, answer)
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
