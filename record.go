@@ -33,9 +33,27 @@ type Record struct {
 	// if the task is in the log.
 	Parked uint64 `json:"parked,omitzero"`
 
+	// Progress is what the task's handler last said of it.
+	Progress Progress `json:"progress,omitzero"`
+
+	// Deliveries is how often the task was handed to a worker, as far as its workers
+	// know: a delivery whose worker died before it could write may be missing.
+	Deliveries int `json:"deliveries,omitzero"`
+
 	// Lost counts the deliveries that ended with their worker instead of with an
 	// outcome. They are no attempts and have a cap of their own.
 	Lost int `json:"lost,omitzero"`
+}
+
+// Progress is how far a handler is with its task.
+type Progress struct {
+	// Done of Total, in whatever the handler counts. Total is zero if it does not
+	// know.
+	Done  int    `json:"done"`
+	Total int    `json:"total,omitzero"`
+	Note  string `json:"note,omitzero"`
+	// At is when the handler said so.
+	At time.Time `json:"at"`
 }
 
 // Attempt is one run of the handler that counts.
@@ -48,6 +66,7 @@ type Attempt struct {
 	Worker string `json:"worker"`
 	// Error is empty when the attempt succeeded.
 	Error string `json:"error,omitzero"`
-	// Stack is where a handler panicked, 8 KiB at most.
+	// Stack is where a handler panicked, or where it was when it was given up, 8 KiB
+	// at most.
 	Stack string `json:"stack,omitzero"`
 }

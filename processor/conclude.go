@@ -2,7 +2,6 @@ package processor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -12,17 +11,18 @@ import (
 // conclude writes the outcome down, as often as it takes while the lease lasts,
 // and gives the task up otherwise. It must not depend on a context that a
 // shutdown ends: the work is done, and only its record is missing.
-func (p *Processor) conclude(j *job, run millrace.Attempt, o outcome, result json.RawMessage, t terms) {
+func (p *Processor) conclude(run *run) {
+	j, o := run.job, run.outcome
 	defer p.leases.drop(j)
 	j.writing.Lock()
-	r := conclusion(recordOf(j), j.lost, run, o, result)
+	r := conclusion(recordOf(j), j.lost, run.attempt, o, run.result)
 	j.writing.Unlock()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		if p.leases.lost(j) && o.state != millrace.Succeeded {
 			// Its failure may be due to that. Whoever has the task now decides.
 			return
 		}
-		err := p.write(j, r, o, t)
+		err := p.write(j, r, o, run.terms.resultTTL)
 		switch {
 		case err == nil:
 			return
@@ -41,14 +41,15 @@ func (p *Processor) conclude(j *job, run millrace.Attempt, o outcome, result jso
 	}
 }
 
-func (p *Processor) write(j *job, r millrace.Record, o outcome, t terms) error {
+func (p *Processor) write(j *job, r millrace.Record, o outcome, ttl time.Duration) (err error) {
 	j.writing.Lock()
 	defer j.writing.Unlock()
+	defer func() { j.closed = err == nil }()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
 	defer cancel()
 	switch {
 	case o.state.Final():
-		return p.store.Finish(ctx, j.Delivery, r, t.resultTTL)
+		return p.store.Finish(ctx, j.Delivery, r, ttl)
 	case o.state == millrace.Pending && j.Record != nil && j.Record.State == millrace.Pending:
 		return j.Release(o.delay) // there is nothing new to write down
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"millrace"
 	"millrace/streams"
 )
 
@@ -40,19 +41,28 @@ const (
 type job struct {
 	*streams.Delivery
 	lane   *lane
+	batch  Batch
 	lost   int
 	marked bool
+	// deliveries is how often the task was handed to a worker, as far as is known.
+	deliveries int
 	// decided is set by whoever decides what becomes of the task: its worker once
 	// the handler has returned, or a stop that does not wait for that.
 	decided atomic.Bool
-	// writing is held by whoever writes about the task: its worker, or who renews
-	// its lease.
+	// said is what the handler last said of its progress, nil for nothing.
+	said atomic.Pointer[millrace.Progress]
+	// writing is held by whoever writes about the task: its worker, who renews its
+	// lease, or who notes its progress. When its outcome is written it is closed, and
+	// none of the others may write any more.
 	writing sync.Mutex
+	closed  bool
 }
 
 type lane struct {
 	Queue
 	ready []*job
+	// open are the batches that collect, by kind.
+	open map[string]*collecting
 	// turn is the lane's credit in the round robin.
 	turn int
 	// served counts what was started since windowStart; rate is what it was in
@@ -67,7 +77,7 @@ type lane struct {
 }
 
 type dispatcher struct {
-	start func(*job)
+	start func([]*job)
 
 	mu        sync.Mutex
 	lanes     []*lane
@@ -79,10 +89,10 @@ type dispatcher struct {
 	closed    bool
 }
 
-func newDispatcher(cfg Config, start func(*job)) *dispatcher {
+func newDispatcher(cfg Config, start func([]*job)) *dispatcher {
 	d := &dispatcher{start: start, free: cfg.Concurrency}
 	for _, q := range cfg.Queues {
-		d.lanes = append(d.lanes, &lane{Queue: q, wake: make(chan struct{}, 1), windowStart: time.Now()})
+		d.lanes = append(d.lanes, &lane{Queue: q, open: map[string]*collecting{}, wake: make(chan struct{}, 1), windowStart: time.Now()})
 	}
 	return d
 }
@@ -97,7 +107,7 @@ func (d *dispatcher) room(l *lane) int {
 	if now.Sub(d.lastFreed) < turnoverWindow {
 		prefetch = min(max(1, int(l.rate*prefetchTime.Seconds())), maxPrefetch)
 	}
-	return d.free + prefetch - len(l.ready)
+	return d.free + prefetch + l.lacking() - len(l.ready)
 }
 
 // roll begins a new window of the rate when the last one is over.
@@ -118,9 +128,10 @@ func (d *dispatcher) offer(l *lane, jobs []*job) (refused []*job) {
 	}
 	l.parked = false
 	for _, j := range jobs {
-		if j.lost >= suspectAfter {
+		switch {
+		case j.lost >= suspectAfter:
 			d.suspects = append(d.suspects, j)
-		} else {
+		case !d.join(j):
 			l.ready = append(l.ready, j)
 		}
 	}
@@ -129,8 +140,8 @@ func (d *dispatcher) offer(l *lane, jobs []*job) (refused []*job) {
 	return nil
 }
 
-// freed gives a handler back.
-func (d *dispatcher) freed(j *job) {
+// freed gives a handler back, from those that it was given for.
+func (d *dispatcher) freed(jobs []*job) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.free == 0 && len(d.lanes) > 1 && d.anyUnasked() {
@@ -139,15 +150,19 @@ func (d *dispatcher) freed(j *job) {
 	}
 	d.free++
 	d.lastFreed = time.Now()
-	if d.suspect == j {
+	if d.suspect == jobs[0] {
 		d.suspect = nil
 	}
 	d.dispatch()
 	for _, l := range d.lanes {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+		l.nudge()
+	}
+}
+
+func (l *lane) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -179,7 +194,11 @@ func (d *dispatcher) dispatch() {
 			return
 		}
 		d.free--
-		d.start(j)
+		if j.batch.Size > 1 && j.lost < suspectAfter {
+			d.collect(j)
+		} else {
+			d.start([]*job{j})
+		}
 	}
 }
 
@@ -259,7 +278,7 @@ func (d *dispatcher) close() []*job {
 	d.closed = true
 	out := d.suspects
 	for _, l := range d.lanes {
-		out = append(out, l.ready...)
+		out = append(append(out, l.ready...), l.disperse()...)
 		l.ready = nil
 	}
 	d.suspects = nil

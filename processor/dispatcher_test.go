@@ -17,7 +17,7 @@ import (
 // started is a dispatcher that only notes what it starts.
 func started(concurrency int, queues ...Queue) (*dispatcher, *[]*job) {
 	var log []*job
-	d := newDispatcher(Config{Concurrency: concurrency, Queues: queues}, func(j *job) { log = append(log, j) })
+	d := newDispatcher(Config{Concurrency: concurrency, Queues: queues}, func(jobs []*job) { log = append(log, jobs...) })
 	return d, &log
 }
 
@@ -42,7 +42,7 @@ func TestWeightsShareTheHandlers(t *testing.T) {
 		d.offer(l, jobs(l, 100))
 	}
 	for range 100 {
-		d.freed(&job{})
+		d.freed([]*job{{}})
 	}
 	count := map[string]int{}
 	var turns strings.Builder
@@ -67,7 +67,7 @@ func TestStrictGoesFirst(t *testing.T) {
 		d.offer(l, jobs(l, 5))
 	}
 	for range 10 {
-		d.freed(&job{})
+		d.freed([]*job{{}})
 	}
 	var got []string
 	for _, j := range *log {
@@ -87,7 +87,7 @@ func TestStrictTurnsAreNoCredit(t *testing.T) {
 		d.offer(l, jobs(l, 20))
 	}
 	for range 40 {
-		d.freed(&job{})
+		d.freed([]*job{{}})
 	}
 	var turns strings.Builder
 	for _, j := range *log {
@@ -114,7 +114,7 @@ func TestSharesProperty(t *testing.T) {
 			d.offer(l, jobs(l, 3*sum))
 		}
 		for range 3 * sum {
-			d.freed(&job{})
+			d.freed([]*job{{}})
 		}
 		for round := range 3 {
 			count := map[string]int{}
@@ -144,7 +144,7 @@ func TestRoom(t *testing.T) {
 		// Handlers come free a hundred times in a tenth of a second.
 		for range 100 {
 			d.offer(l, jobs(l, 1))
-			d.freed((*log)[len(*log)-1])
+			d.freed([]*job{(*log)[len(*log)-1]})
 			time.Sleep(time.Millisecond)
 		}
 		if got := d.room(l); got < 40 || got > 60 {
@@ -176,13 +176,13 @@ func TestSuspectsRunOneAtATime(t *testing.T) {
 		if (*log)[0] != suspects[0] {
 			t.Error("the suspect came last")
 		}
-		d.freed(suspects[0])
+		d.freed([]*job{suspects[0]})
 		wantStarted("the second once the first has ended", 4, suspects[1])
 		time.Sleep(suspectHold + time.Millisecond)
 		synctest.Wait()
 		wantStarted("the third while the second runs on", 5, suspects[2])
-		d.freed(suspects[1])
-		d.freed(suspects[2])
+		d.freed([]*job{suspects[1]})
+		d.freed([]*job{suspects[2]})
 		time.Sleep(suspectHold + time.Millisecond) // the timers end in the bubble
 	})
 }
@@ -199,7 +199,7 @@ func TestTheChoiceWaitsForAnswers(t *testing.T) {
 			time.Sleep(time.Minute)
 			d.park(lane)
 			d.park(strict)
-			d.freed(slow[0])
+			d.freed([]*job{slow[0]})
 			common := jobs(lane, 1)
 			d.offer(lane, common)
 			if len(soFar(d, log)) != 1 {

@@ -35,10 +35,18 @@ func (p *Processor) newFeeders(ctx context.Context) ([]*feeder, error) {
 		}
 		all = append(all, &feeder{
 			p: p, lane: l, puller: puller, log: p.log.With("queue", l.Name),
-			old: last, early: p.cfg.Concurrency + maxPrefetch + maxFinishing,
+			old: last, early: p.cfg.Concurrency*p.largestBatch() + maxPrefetch + maxFinishing,
 		})
 	}
 	return all, nil
+}
+
+func (p *Processor) largestBatch() int {
+	size := 1
+	for _, h := range p.handlers {
+		size = max(size, h.batch.Size)
+	}
+	return size
 }
 
 // run feeds until ctx ends.
@@ -98,7 +106,7 @@ func (f *feeder) offer(deliveries []*streams.Delivery) {
 		if early {
 			f.early--
 		}
-		j := &job{Delivery: d, lane: f.lane}
+		j := &job{Delivery: d, lane: f.lane, batch: f.p.handlers[d.Task.Kind].batch, deliveries: deliveriesOf(d)}
 		j.lost, j.marked = suspicion(d.Record, d.Delivered, early)
 		f.p.leases.add(j)
 		jobs = append(jobs, j)
@@ -106,6 +114,17 @@ func (f *feeder) offer(deliveries []*streams.Delivery) {
 	for _, j := range f.p.dispatcher.offer(f.lane, jobs) {
 		f.p.handBack(j)
 	}
+}
+
+// deliveriesOf is how often a task was delivered, this time included. The server
+// counts anew when the task gets another place in its log, and a delivery that died
+// unmarked is in no record: so this is what is known at least.
+func deliveriesOf(d *streams.Delivery) int {
+	n := int(d.Delivered)
+	if d.Record != nil {
+		n = max(n, d.Record.Deliveries+1)
+	}
+	return n
 }
 
 // settled deals with a delivery that is not to run: of a task that is done, which

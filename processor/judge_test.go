@@ -117,7 +117,7 @@ func TestTerms(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, c.kind.terms(c.options), cmp.AllowUnexported(terms{})); diff != "" {
+			if diff := cmp.Diff(c.want, handler{kind: c.kind}.terms(c.options), cmp.AllowUnexported(terms{})); diff != "" {
 				t.Error(diff)
 			}
 		})

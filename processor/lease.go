@@ -125,12 +125,26 @@ func (ls *leases) lose(j *job, l *lease) {
 	}
 }
 
-// cancelled stops the handler of a task that was called off.
+// taken gives up the lease on a task that somebody else has written about.
+func (ls *leases) taken(j *job) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if l := ls.held[j]; l != nil && !l.lost {
+		ls.lose(j, l)
+	}
+}
+
+// cancelled stops the handler of a task that was called off, or sees to it that it
+// is not called.
 func (ls *leases) cancelled(id string) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for j, l := range ls.held {
-		if j.Task.ID == id && l.cancel != nil {
+		if j.Task.ID != id {
+			continue
+		}
+		l.lost = true
+		if l.cancel != nil {
 			l.cancel(millrace.ErrCancelled)
 		}
 	}
@@ -183,24 +197,20 @@ func (ls *leases) renewMany(ctx context.Context, queue string, jobs []*job, now 
 func (ls *leases) renewLong(ctx context.Context, j *job, now time.Time) {
 	j.writing.Lock()
 	defer j.writing.Unlock()
+	if j.closed {
+		return
+	}
 	var err error
 	if j.CheckedOut() {
 		err = ls.store.ExtendCheckedOut(ctx, j.Delivery)
 	} else {
-		r := recordOf(j)
-		// As with every mark: if this worker dies, that is one more.
-		r.State, r.Lost, r.NextAt = millrace.Running, j.lost+1, time.Time{}
-		err = ls.store.CheckOut(ctx, j.Delivery, r)
+		err = ls.store.CheckOut(ctx, j.Delivery, running(j))
 	}
 	switch {
 	case err == nil:
 		ls.confirm([]*job{j}, now)
 	case errors.Is(err, millrace.ErrConflict):
-		ls.mu.Lock()
-		defer ls.mu.Unlock()
-		if l := ls.held[j]; l != nil && !l.lost {
-			ls.lose(j, l)
-		}
+		ls.taken(j)
 	default:
 		ls.log.Warn("cannot renew a lease", "task", j.Task.ID, "error", err)
 	}

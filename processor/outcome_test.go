@@ -146,10 +146,13 @@ func TestProtect(t *testing.T) {
 		"ends its goroutine": {func() (json.RawMessage, error) { runtime.Goexit(); return nil, nil }, errGoexit.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := handler{call: func(context.Context, millrace.RawTask) (json.RawMessage, error) { return c.call() }}
-			result, err := (&Processor{}).protect(t.Context(), h, millrace.RawTask{}, 0)
-			if c.err == "" && (err != nil || string(result) != "1") || c.err != "" && (err == nil || err.Error() != c.err) {
-				t.Errorf("%s, %v; want the error %q", result, err, c.err)
+			h := handler{call: func(context.Context, []millrace.RawTask) ([]returned, error) {
+				result, err := c.call()
+				return []returned{{result: result}}, err
+			}}
+			all, err := (&Processor{}).protect(t.Context(), h, make([]millrace.RawTask, 1), 0)
+			if c.err == "" && (err != nil || string(all[0].result) != "1") || c.err != "" && (err == nil || err.Error() != c.err) {
+				t.Errorf("%v, %v; want the error %q", all, err, c.err)
 			}
 		})
 	}

@@ -3,8 +3,8 @@
 //
 // Register handlers with [Handle], then call [Processor.Run]. Start reading at
 // work.go, which is the way of one task; judge.go decides what an outcome means,
-// dispatcher.go which task is next, feeder.go how many are asked for, and lease.go
-// keeps them ours meanwhile.
+// dispatcher.go which task is next, collect.go what is in a batch, feeder.go how many
+// are asked for, and lease.go keeps them ours meanwhile.
 package processor
 
 import (
@@ -132,6 +132,7 @@ type Processor struct {
 
 	dispatcher *dispatcher
 	leases     *leases
+	reports    *reports
 	finishing  chan struct{}  // places for outcomes that are being written
 	working    sync.WaitGroup // every task from its start to its outcome
 	stuck      atomic.Int64   // handlers that were given up and have not returned
@@ -167,6 +168,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	p.handlerCtx, p.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	defer p.stop(errShutdown)
 	p.leases = newLeases(p.store, p.cfg.CheckOut, p.log)
+	p.reports = newReports(p.store, p.leases, p.log)
 	p.dispatcher = newDispatcher(p.cfg, p.start)
 
 	feeders, err := p.newFeeders(ctx)
@@ -184,6 +186,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	leaseCtx, endLeases := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { p.leases.run(leaseCtx) })
+	background.Go(func() { p.reports.run(leaseCtx) })
 	background.Go(func() { p.handBackStale(leaseCtx) })
 	var feeding sync.WaitGroup
 	for _, f := range feeders {

@@ -3,7 +3,6 @@ package processor
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -20,25 +19,25 @@ import (
 // worker's and the handler does not notice, the handler is left alone, and what it
 // may still return is dropped. Go cannot end a goroutine, so it stays until it ends
 // by itself; [Processor.Ready] tells when there are too many of those.
-func (p *Processor) protect(ctx context.Context, h handler, t millrace.RawTask, hard time.Duration) (json.RawMessage, error) {
-	type returned struct {
-		result json.RawMessage
-		err    error
+func (p *Processor) protect(ctx context.Context, h handler, tasks []millrace.RawTask, hard time.Duration) ([]returned, error) {
+	type answer struct {
+		all []returned
+		err error
 	}
-	done := make(chan returned, 1)
+	done := make(chan answer, 1)
 	name := make(chan []byte, 1)
 	go func() {
-		r := returned{err: errGoexit}
+		a := answer{err: errGoexit}
 		defer func() {
 			if v := recover(); v != nil {
-				r.err = &panicError{value: v, stack: string(debug.Stack())}
+				a.err = &panicError{value: v, stack: string(debug.Stack())}
 			}
-			done <- r
+			done <- a
 		}()
 		if hard > 0 {
 			name <- goroutineName()
 		}
-		r.result, r.err = h.call(ctx, t)
+		a.all, a.err = h.call(ctx, tasks)
 	}()
 
 	var limit, grace <-chan time.Time
@@ -50,8 +49,8 @@ func (p *Processor) protect(ctx context.Context, h handler, t millrace.RawTask, 
 	ended := ctx.Done()
 	for {
 		select {
-		case r := <-done:
-			return r.result, r.err
+		case a := <-done:
+			return a.all, a.err
 		case <-ended:
 			ended = nil
 			if cause := context.Cause(ctx); errors.Is(cause, millrace.ErrCancelled) || errors.Is(cause, errLeaseLost) {
@@ -67,11 +66,11 @@ func (p *Processor) protect(ctx context.Context, h handler, t millrace.RawTask, 
 		if hard > 0 {
 			stuck.stack = stackOf(<-name)
 		}
-		p.log.Error("a handler does not return; its place is given to another task",
-			"task", t.ID, "kind", t.Kind, "stuck", p.stuck.Add(1), "stack", stuck.stack)
+		log := p.log.With("task", tasks[0].ID, "kind", tasks[0].Kind, "tasks", len(tasks))
+		log.Error("a handler does not return; its place is given to another task", "stuck", p.stuck.Add(1), "stack", stuck.stack)
 		go func() {
 			<-done
-			p.log.Info("a handler returned that had been given up", "task", t.ID, "kind", t.Kind, "stuck", p.stuck.Add(-1))
+			log.Info("a handler returned that had been given up", "stuck", p.stuck.Add(-1))
 		}()
 		return nil, stuck
 	}

@@ -62,11 +62,25 @@ func slim(r millrace.Record) millrace.Record {
 	return r
 }
 
-// recordOf is the task's record as it stands, a new one if it has none.
+// recordOf is the task's record as it stands, a new one if it has none, with what
+// is to be added to it at the next opportunity.
 func recordOf(j *job) millrace.Record {
-	if j.Record != nil {
-		return *j.Record
-	}
 	t := j.Task
-	return millrace.Record{ID: t.ID, Kind: t.Kind, Queue: t.Queue, State: millrace.Pending, Tags: t.Tags, SubmittedAt: t.SubmittedAt}
+	r := millrace.Record{ID: t.ID, Kind: t.Kind, Queue: t.Queue, State: millrace.Pending, Tags: t.Tags, SubmittedAt: t.SubmittedAt}
+	if j.Record != nil {
+		r = *j.Record
+	}
+	r.Deliveries = j.deliveries
+	if said := j.said.Load(); said != nil {
+		r.Progress = *said
+	}
+	return r
+}
+
+// running is the record of a task that runs.
+func running(j *job) millrace.Record {
+	r := recordOf(j)
+	// If this worker dies, that is one more.
+	r.State, r.Lost, r.NextAt = millrace.Running, j.lost+1, time.Time{}
+	return r
 }

@@ -30,8 +30,16 @@ type Kind struct {
 
 // handler is a registered kind with its types erased.
 type handler struct {
-	call func(ctx context.Context, t millrace.RawTask) (json.RawMessage, error)
-	kind Kind
+	// call returns what came of each task, or an error for all of them.
+	call  func(ctx context.Context, tasks []millrace.RawTask) ([]returned, error)
+	kind  Kind
+	batch Batch // of one, unless it is a batch handler
+}
+
+// returned is what a handler gave back for one task.
+type returned struct {
+	result json.RawMessage
+	err    error
 }
 
 // Handle registers the handler of a kind, before [Processor.Run]: A is decoded
@@ -44,35 +52,50 @@ type handler struct {
 // or the task is not this worker's any more. It may run more than once for a task,
 // if a worker dies; the task's id is the same each time.
 func Handle[A, R any](p *Processor, kind string, fn func(context.Context, millrace.Task[A]) (R, error), k Kind) {
-	if err := millrace.ValidateKind(kind); err != nil {
-		p.invalid = append(p.invalid, fmt.Errorf("handler of %q: %w", kind, err))
+	p.register(kind, handler{kind: k, batch: Batch{Size: 1}, call: func(ctx context.Context, tasks []millrace.RawTask) ([]returned, error) {
+		t, err := decodeArgs[A](tasks[0])
+		if err != nil {
+			return nil, err
+		}
+		result, err := fn(ctx, t)
+		return []returned{encodeResult(result, err)}, nil
+	}})
+}
+
+func (p *Processor) register(kind string, h handler) {
+	for _, err := range []error{millrace.ValidateKind(kind), h.kind.validate(), h.batch.validate()} {
+		if err != nil {
+			p.invalid = append(p.invalid, fmt.Errorf("handler of %q: %w", kind, err))
+		}
 	}
 	if _, ok := p.handlers[kind]; ok {
 		p.invalid = append(p.invalid, fmt.Errorf("the kind %q has two handlers", kind))
 	}
-	if err := k.validate(); err != nil {
-		p.invalid = append(p.invalid, fmt.Errorf("handler of %q: %w", kind, err))
+	p.handlers[kind] = h
+}
+
+func decodeArgs[A any](raw millrace.RawTask) (millrace.Task[A], error) {
+	t := millrace.Task[A]{
+		ID: raw.ID, Kind: raw.Kind, Queue: raw.Queue, Options: raw.Options,
+		SubmittedAt: raw.SubmittedAt, Tried: raw.Tried, Attempt: raw.Attempt,
 	}
-	p.handlers[kind] = handler{kind: k, call: func(ctx context.Context, raw millrace.RawTask) (json.RawMessage, error) {
-		t := millrace.Task[A]{
-			ID: raw.ID, Kind: raw.Kind, Queue: raw.Queue, Options: raw.Options,
-			SubmittedAt: raw.SubmittedAt, Attempt: raw.Attempt,
+	if len(raw.Args) > 0 {
+		if err := json.Unmarshal(raw.Args, &t.Args); err != nil {
+			return t, millrace.Permanent(fmt.Errorf("the args do not decode: %w", err))
 		}
-		if len(raw.Args) > 0 {
-			if err := json.Unmarshal(raw.Args, &t.Args); err != nil {
-				return nil, millrace.Permanent(fmt.Errorf("the args do not decode: %w", err))
-			}
-		}
-		result, err := fn(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		data, err := json.Marshal(result)
-		if err != nil {
-			return nil, millrace.Permanent(fmt.Errorf("the result does not encode: %w", err))
-		}
-		return data, nil
-	}}
+	}
+	return t, nil
+}
+
+func encodeResult(result any, err error) returned {
+	if err != nil {
+		return returned{err: err}
+	}
+	data, err := json.Marshal(result)
+	if err != nil {
+		err = millrace.Permanent(fmt.Errorf("the result does not encode: %w", err))
+	}
+	return returned{data, err}
 }
 
 func (k Kind) validate() error {
@@ -98,7 +121,11 @@ type terms struct {
 // hardGrace is how long a handler may take to notice that its time is over.
 const hardGrace = 30 * time.Second
 
-func (k Kind) terms(o millrace.Options) terms {
+func (h handler) terms(o millrace.Options) terms {
+	k := h.kind
+	if h.batch.Size > 1 {
+		o.Timeout = 0 // see HandleBatch
+	}
 	t := terms{
 		maxAttempts: firstPositive(o.MaxAttempts, k.MaxAttempts, millrace.DefaultMaxAttempts),
 		backoff:     millrace.DefaultBackoff(),

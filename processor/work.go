@@ -2,51 +2,73 @@ package processor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"millrace"
 )
 
-// start begins the work on a job that the dispatcher has a handler's place for.
-func (p *Processor) start(j *job) {
-	p.working.Add(1)
-	go func() {
-		defer p.working.Done()
-		p.work(j)
-	}()
+// run is a task on its way through a handler.
+type run struct {
+	*job
+	terms   terms
+	attempt millrace.Attempt
+	outcome outcome
+	returned
 }
 
-// work is the way of one task: checks that can end it before it begins, its mark
-// if it needs one, the handler, the verdict, and the writing down.
-func (p *Processor) work(j *job) {
-	h, known := p.handlers[j.Task.Kind]
-	t := h.kind.terms(j.Task.Options)
-	run := millrace.Attempt{Number: max(len(recordOf(j).Attempts), j.Task.Tried) + 1, StartedAt: time.Now().UTC(), Worker: p.cfg.Worker}
-	var result json.RawMessage
-	var o outcome
+// start begins the work on the jobs that the dispatcher has a handler's place for:
+// one, or a batch of one kind.
+func (p *Processor) start(jobs []*job) {
+	p.working.Go(func() { p.work(jobs) })
+}
+
+// work is the way of a task, or of a batch of them: checks that can end it before it
+// begins, its mark if it needs one, the handler, the verdict, and the writing down.
+func (p *Processor) work(jobs []*job) {
+	h, known := p.handlers[jobs[0].Task.Kind]
+	var over, calls []*run
+	for _, j := range jobs {
+		r := &run{job: j, terms: h.terms(j.Task.Options), attempt: millrace.Attempt{
+			Number: max(len(recordOf(j).Attempts), j.Task.Tried) + 1, StartedAt: time.Now().UTC(), Worker: p.cfg.Worker,
+		}}
+		if p.prejudge(r, known) {
+			over = append(over, r)
+		} else {
+			calls = append(calls, r)
+		}
+	}
+	calls = p.mark(calls)
+	p.call(h, calls)
+	for _, r := range append(over, calls...) {
+		p.finishing <- struct{}{}
+		p.working.Go(func() {
+			if r.decided.CompareAndSwap(false, true) {
+				p.conclude(r)
+			}
+			<-p.finishing
+		})
+	}
+	p.dispatcher.freed(jobs)
+}
+
+// prejudge reports whether the task is not to run, and what becomes of it then.
+func (p *Processor) prejudge(r *run, known bool) bool {
 	switch {
-	case j.Malformed != nil:
-		o = outcome{state: millrace.Failed, counts: false, reason: j.Malformed.Error()}
-	case j.lost >= p.cfg.MaxLost:
-		o = outcome{state: millrace.Failed, counts: false, reason: fmt.Sprintf("worker lost: %d deliveries of the task died with their worker", j.lost)}
+	case r.Malformed != nil:
+		r.outcome = outcome{state: millrace.Failed, reason: r.Malformed.Error()}
+	case r.lost >= p.cfg.MaxLost:
+		r.outcome = outcome{state: millrace.Failed, reason: fmt.Sprintf("worker lost: %d deliveries of the task died with their worker", r.lost)}
 	case !known:
 		// Another worker may know the kind, or this one after its next release.
-		o = outcome{state: millrace.Pending, delay: unknownDelay(j.Delivered)}
-	case !p.mark(j):
-		p.leave(j)
-		return
+		r.outcome = outcome{state: millrace.Pending, delay: unknownDelay(r.Delivered)}
 	default:
-		result, o = p.call(h, j, t, run.Number)
+		return false
 	}
-	p.finishing <- struct{}{}
-	p.dispatcher.freed(j)
-	if j.decided.CompareAndSwap(false, true) {
-		p.conclude(j, run, o, result, t)
-	}
-	<-p.finishing
+	return true
 }
 
 // unknownDelay is how long a task waits that no handler of this worker is for.
@@ -54,25 +76,33 @@ func unknownDelay(delivered uint64) time.Duration {
 	return min(100*time.Millisecond<<min(delivered-1, 9), 30*time.Second)
 }
 
-// leave ends a job that is not this worker's to conclude: its lease is lost, or
-// it could not be marked.
-func (p *Processor) leave(j *job) {
-	p.dispatcher.freed(j)
-	p.leases.drop(j)
+// mark writes down that deliveries run which may be the death of their worker, and
+// returns those that may run now. The others come again: they are not this worker's
+// to conclude.
+func (p *Processor) mark(runs []*run) []*run {
+	var marking sync.WaitGroup
+	marked := make([]bool, len(runs))
+	for i, r := range runs {
+		if marked[i] = !r.marked; r.marked {
+			marking.Go(func() { marked[i] = p.note(r.job) })
+		}
+	}
+	marking.Wait()
+	out := runs[:0]
+	for i, r := range runs {
+		if marked[i] {
+			out = append(out, r)
+		} else {
+			p.leases.drop(r.job)
+		}
+	}
+	return out
 }
 
-// mark writes down that a delivery runs which may be the death of its worker.
-func (p *Processor) mark(j *job) bool {
-	if !j.marked {
-		return true
-	}
-	r := recordOf(j)
-	r.State = millrace.Running
-	r.Lost = j.lost + 1
-	r.NextAt = time.Time{}
+func (p *Processor) note(j *job) bool {
 	ctx, cancel := context.WithTimeout(p.handlerCtx, p.store.AckWait())
 	defer cancel()
-	if err := p.store.Note(ctx, j.Delivery, r); err != nil {
+	if err := p.store.Note(ctx, j.Delivery, running(j)); err != nil {
 		p.log.Warn("cannot mark a task as running; it comes again", "task", j.Task.ID, "error", err)
 		// In case of a conflict somebody else has it or has finished it: the next
 		// delivery sees their record.
@@ -82,23 +112,62 @@ func (p *Processor) mark(j *job) bool {
 	return true
 }
 
-// call runs the handler within its time and catches its panic.
-func (p *Processor) call(h handler, j *job, t terms, attempt int) (json.RawMessage, outcome) {
+// call runs the handler for those of the tasks that are still ours, within its time.
+func (p *Processor) call(h handler, runs []*run) {
 	ctx, cancel := context.WithCancelCause(p.handlerCtx)
 	defer cancel(nil)
-	if !p.leases.running(j, cancel) {
-		return nil, outcome{state: millrace.Pending}
+	runs = p.hold(runs, cancel)
+	if len(runs) == 0 {
+		return
 	}
-	if t.timeout > 0 {
+	limits := runs[0].terms // a batch has those of its kind
+	if limits.timeout > 0 {
 		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, t.timeout)
+		ctx, stop = context.WithTimeout(ctx, limits.timeout)
 		defer stop()
 	}
-	task := j.Task
-	task.Attempt = attempt
-	result, err := p.protect(ctx, h, task, t.hardTimeout)
-	if err == nil && len(result) > p.cfg.MaxResult {
-		err = millrace.Permanent(fmt.Errorf("the result has %d bytes, and a record takes %d: keep large results elsewhere and return where", len(result), p.cfg.MaxResult))
+	tasks := make([]millrace.RawTask, len(runs))
+	for i, r := range runs {
+		tasks[i] = r.Task
+		tasks[i].Attempt = r.attempt.Number
 	}
-	return result, judge(err, context.Cause(ctx), attempt, t, rand.Float64())
+	given, err := p.protect(context.WithValue(ctx, reporterKey{}, reporter{p.reports, runs}), h, tasks, limits.hardTimeout)
+	cause := context.Cause(ctx)
+	for i, r := range runs {
+		if err != nil {
+			r.err = err
+		} else {
+			r.returned = given[i]
+		}
+		if n := len(r.result); r.err == nil && n > p.cfg.MaxResult {
+			r.err = millrace.Permanent(fmt.Errorf("the result has %d bytes, and a record takes %d: keep large results elsewhere and return where", n, p.cfg.MaxResult))
+		}
+		r.outcome = judge(r.err, cause, r.attempt.Number, r.terms, rand.Float64())
+	}
+}
+
+// hold lets the leases on the tasks end their context, when the last of them is lost
+// or called off. It returns the tasks that are this worker's still; the others are
+// handed back.
+func (p *Processor) hold(runs []*run, cancel context.CancelCauseFunc) []*run {
+	var held []*run
+	var left atomic.Int64
+	left.Store(int64(len(runs)))
+	for _, r := range runs {
+		var once sync.Once
+		end := func(cause error) {
+			once.Do(func() {
+				if left.Add(-1) == 0 {
+					cancel(cause)
+				}
+			})
+		}
+		if p.leases.running(r.job, end) {
+			held = append(held, r)
+		} else {
+			r.outcome = outcome{state: millrace.Pending}
+			end(errLeaseLost)
+		}
+	}
+	return held
 }

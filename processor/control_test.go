@@ -1,0 +1,25 @@
+package processor_test
+
+import (
+	"testing"
+
+	"millrace/streams"
+)
+
+// trim removes from the log whatever nobody needs, and returns how many tasks that
+// were.
+func trim(t *testing.T, store *streams.Store) uint64 {
+	t.Helper()
+	n, err := store.Trim(t.Context(), "default", streams.Retention{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func cancelTask(t *testing.T, store *streams.Store, id string) {
+	t.Helper()
+	if _, err := store.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+}
