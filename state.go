@@ -5,8 +5,7 @@ import "slices"
 // State is where a task stands.
 type State string
 
-// The states of a task. The last three are final: once written they never
-// change, except that a redrive starts a failed task again.
+// The states of a task. The last three are final: once written they never change.
 const (
 	Pending   State = "pending"   // accepted, waiting for a worker
 	Scheduled State = "scheduled" // accepted, waiting for its time
@@ -18,12 +17,12 @@ const (
 )
 
 // transitions is the life of a task: from each state, where it can go next.
+// docs/concepts.md says when.
 var transitions = map[State][]State{
 	Pending:   {Running, Failed, Cancelled},
 	Scheduled: {Pending, Running, Failed, Cancelled},
 	Running:   {Succeeded, Failed, Retrying, Scheduled, Pending, Cancelled},
-	Retrying:  {Running, Failed, Cancelled},
-	Failed:    {Pending},
+	Retrying:  {Pending, Running, Failed, Cancelled},
 }
 
 // Final reports whether a task in s is finished.

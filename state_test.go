@@ -1,7 +1,13 @@
 package millrace_test
 
 import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"millrace"
 )
@@ -24,7 +30,7 @@ func TestTransitions(t *testing.T) {
 	for _, from := range states {
 		for _, to := range states {
 			switch can := from.CanBecome(to); {
-			case from.Final() && can != (from == millrace.Failed && to == millrace.Pending):
+			case from.Final() && can:
 				t.Errorf("%s is final, but can it become %s? %v", from, to, can)
 			case from == to && can:
 				t.Errorf("%s becomes itself", from)
@@ -38,7 +44,7 @@ func TestTransitions(t *testing.T) {
 		{millrace.Pending, millrace.Running, millrace.Succeeded},
 		{millrace.Scheduled, millrace.Pending, millrace.Running, millrace.Retrying, millrace.Running, millrace.Failed},
 		{millrace.Running, millrace.Scheduled, millrace.Running, millrace.Pending},
-		{millrace.Pending, millrace.Failed, millrace.Pending},
+		{millrace.Running, millrace.Retrying, millrace.Pending, millrace.Failed},
 	} {
 		for i := range path[1:] {
 			if !path[i].CanBecome(path[i+1]) {
@@ -67,5 +73,49 @@ func TestEveryStateIsReached(t *testing.T) {
 		if !reached[s] {
 			t.Errorf("no task ever is %s", s)
 		}
+	}
+}
+
+// diagram is the one in docs/concepts.md, and toldState a row of the table below it:
+// from, to, when.
+var (
+	diagram   = regexp.MustCompile("(?s)```mermaid\nstateDiagram-v2\n(.*?)```")
+	toldState = regexp.MustCompile(`(?m)^\| ` + "`([a-z]+)` \\| `([a-z]+)` \\| [^|]+ \\|$")
+)
+
+// The life of a task in docs/concepts.md is the one in the code.
+func TestConceptsTellTheLifeOfATask(t *testing.T) {
+	text, err := os.ReadFile("docs/concepts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var drawn strings.Builder
+	var steps, told []string
+	drawn.WriteString("    [*] --> pending\n    [*] --> scheduled\n")
+	for _, from := range states {
+		for _, to := range states {
+			if from.CanBecome(to) {
+				fmt.Fprintf(&drawn, "    %s --> %s\n", from, to)
+				steps = append(steps, string(from+" "+to))
+			}
+		}
+	}
+	for _, s := range states {
+		if s.Final() {
+			fmt.Fprintf(&drawn, "    %s --> [*]\n", s)
+		}
+	}
+	found := diagram.FindSubmatch(text)
+	if found == nil {
+		t.Fatal("there is no diagram")
+	}
+	if diff := cmp.Diff(drawn.String(), string(found[1])); diff != "" {
+		t.Errorf("the diagram (-code +docs):\n%s", diff)
+	}
+	for _, row := range toldState.FindAllStringSubmatch(string(text), -1) {
+		told = append(told, row[1]+" "+row[2])
+	}
+	if diff := cmp.Diff(steps, told); diff != "" {
+		t.Errorf("the table below it (-code +docs):\n%s", diff)
 	}
 }
