@@ -101,12 +101,21 @@ type taskView struct {
 	Attempts    []attemptView   `json:"attempts" doc:"The runs that count, oldest first."`
 	Result      json.RawMessage `json:"result,omitempty" doc:"What the handler returned."`
 	Error       string          `json:"error,omitempty" doc:"Why the last attempt failed, or the task did."`
+	Progress    *progressView   `json:"progress,omitempty" doc:"What the handler said last of how far it is."`
+	Deliveries  int             `json:"deliveries,omitempty" doc:"How often it was handed to a worker, as far as is known."`
 	Lost        int             `json:"lost,omitempty" doc:"Deliveries that died with their worker."`
 	Tags        []string        `json:"tags,omitempty"`
 	SubmittedAt time.Time       `json:"submitted_at"`
 	NextAt      *time.Time      `json:"next_at,omitempty" doc:"When it is due again."`
 	FinishedAt  *time.Time      `json:"finished_at,omitempty"`
 	ExpiresAt   *time.Time      `json:"expires_at,omitempty" doc:"When this record goes."`
+}
+
+type progressView struct {
+	Done  int       `json:"done"`
+	Total int       `json:"total,omitempty"`
+	Note  string    `json:"note,omitempty"`
+	At    time.Time `json:"at"`
 }
 
 type attemptView struct {
@@ -188,8 +197,12 @@ func refusedFor(location string, err error) error {
 func viewTask(r millrace.Record) *taskView {
 	v := &taskView{
 		ID: r.ID, Kind: r.Kind, Queue: r.Queue, State: r.State, Attempts: make([]attemptView, len(r.Attempts)),
-		Result: r.Result, Error: r.Error, Lost: r.Lost, Tags: r.Tags, SubmittedAt: r.SubmittedAt,
+		Result: r.Result, Error: r.Error, Deliveries: r.Deliveries, Lost: r.Lost, Tags: r.Tags, SubmittedAt: r.SubmittedAt,
 		NextAt: present(r.NextAt), FinishedAt: present(r.FinishedAt), ExpiresAt: present(r.ExpiresAt),
+	}
+	if r.Progress != (millrace.Progress{}) {
+		progress := progressView(r.Progress)
+		v.Progress = &progress
 	}
 	for i, a := range r.Attempts {
 		v.Attempts[i] = attemptView(a)

@@ -31,6 +31,10 @@ func running(t *testing.T) (url string, store *streams.Store) {
 	processor.Handle(p, "echo", func(_ context.Context, t millrace.Task[json.RawMessage]) (json.RawMessage, error) {
 		return t.Args, nil
 	}, processor.Kind{})
+	processor.Handle(p, "count", func(ctx context.Context, _ millrace.Task[any]) (any, error) {
+		processor.Progress(ctx, 3, 4, "almost there")
+		return nil, nil
+	}, processor.Kind{})
 	g.orders.Register(p)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 2)
@@ -106,6 +110,15 @@ func TestTaskFromEndToEnd(t *testing.T) {
 	resp, task = ask(t, "GET", url+where, "", "If-None-Match", resp.Header.Get("ETag"))
 	if resp.StatusCode != http.StatusNotModified || len(task) != 0 {
 		t.Errorf("with its own ETag: %d %v", resp.StatusCode, task)
+	}
+}
+
+func TestProgressIsShown(t *testing.T) {
+	url, _ := running(t)
+	_, accepted := ask(t, "POST", url+"/v1/tasks", `{"kind":"count"}`)
+	_, task := ask(t, "GET", url+"/v1/tasks/"+accepted["id"].(string)+"?wait=5s", "")
+	if p, _ := task["progress"].(map[string]any); p["done"] != json.Number("3") || p["total"] != json.Number("4") || p["note"] != "almost there" || p["at"] == nil {
+		t.Errorf("%v", task)
 	}
 }
 
