@@ -105,17 +105,13 @@ func (g *Gateway) putSchedule(ctx context.Context, in *putScheduleInput) (*sched
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
-	_, err := g.book.Get(ctx, in.Name)
-	created := errors.Is(err, millrace.ErrNotFound)
-	if err != nil && !created {
-		return nil, err
-	}
+	_, missing := g.book.Get(ctx, in.Name) // what is there and cannot be read, Put replaces
 	e, err := g.book.Put(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	out := &scheduleOutput{Status: http.StatusOK, Body: viewSchedule(e)}
-	if created {
+	if errors.Is(missing, millrace.ErrNotFound) {
 		out.Status, out.Location = http.StatusCreated, "/v1/schedules/"+e.Name
 	}
 	return out, nil

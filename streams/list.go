@@ -117,7 +117,7 @@ func (s *Store) listed(q ListQuery) []*listing {
 			stream: scheduleStream(shard), filter: fmt.Sprintf("schedules.%d.task.>", shard),
 			accept: func(st stored) (millrace.Record, bool) {
 				var w waiting
-				if err := decode(st.data, &w); err != nil {
+				if err := decode(st.data, &w); err != nil || waitingSubject(w.Task.ID) != st.subject {
 					return millrace.Record{}, false
 				}
 				r := w.record()
