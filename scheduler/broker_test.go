@@ -44,8 +44,8 @@ func emptyPools() {
 	runtime.GC()
 }
 
-// soon is a time at which a bubble may begin: 3 s after a full minute.
-func soon() time.Time { return time.Now().Truncate(time.Minute).Add(time.Minute + 3*time.Second) }
+// soon is a time at which a bubble may begin: 3 s after a full hour.
+func soon() time.Time { return time.Now().Truncate(time.Hour).Add(time.Hour + 3*time.Second) }
 
 // broker is a server that can go away and come back with its store.
 type broker struct {
