@@ -2,6 +2,8 @@ package scheduler_test
 
 import (
 	"errors"
+	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,38 +14,73 @@ import (
 )
 
 // Whoever writes a schedule last has it armed, whoever arms last.
-func TestManyWriteAtOnce(t *testing.T) {
+func TestTheLastWriterIsArmed(t *testing.T) {
 	b := newBroker(t)
 	store := open(t, b, streams.Config{})
 	book := scheduler.NewBook(store)
-	for round := range 10 {
-		var writing sync.WaitGroup
-		for i := range 8 {
-			writing.Go(func() {
-				if i == 7 && round%2 == 0 {
-					if err := book.Cancel(t.Context(), "s"); err != nil && !errors.Is(err, millrace.ErrNotFound) {
-						t.Error(err)
+	for _, c := range []struct {
+		name string
+		do   func(slow *scheduler.Book) error
+		// meanwhile is done when that has written the entry and has not armed it.
+		meanwhile func() error
+		want      []time.Duration
+	}{
+		{
+			"put and put",
+			func(slow *scheduler.Book) error {
+				_, err := slow.Put(t.Context(), every("s", 100*time.Hour))
+				return err
+			},
+			func() error { _, err := book.Put(t.Context(), every("s", 10*time.Hour)); return err },
+			[]time.Duration{10 * time.Hour},
+		},
+		{
+			"put and cancel",
+			func(slow *scheduler.Book) error { _, err := slow.Put(t.Context(), every("s", time.Hour)); return err },
+			func() error { return book.Cancel(t.Context(), "s") },
+			nil,
+		},
+		{
+			"put, cancel and put",
+			func(slow *scheduler.Book) error {
+				_, err := slow.Put(t.Context(), every("s", 100*time.Hour))
+				return err
+			},
+			func() error {
+				err := book.Cancel(t.Context(), "s")
+				put(t, book, every("s", 10*time.Hour))
+				return err
+			},
+			[]time.Duration{10 * time.Hour},
+		},
+	} {
+		var once sync.Once
+		way := &mortal{broker: b, left: math.MaxInt}
+		way.before = func(subject string) {
+			if strings.HasPrefix(subject, "schedules.") {
+				once.Do(func() {
+					if err := c.meanwhile(); err != nil {
+						t.Errorf("%s: meanwhile: %v", c.name, err)
 					}
-					return
-				}
-				put(t, book, every("s", time.Duration(100+i)*time.Hour))
-			})
+				})
+			}
 		}
-		writing.Wait()
-		armed, err := store.Armed(t.Context(), "s")
+		slow, err := streams.Open(t.Context(), streams.Config{InProcess: way})
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := book.Get(t.Context(), "s")
-		switch {
-		case errors.Is(err, millrace.ErrNotFound):
-			if len(armed) > 0 {
-				t.Errorf("it was cancelled, and armed is %+v", armed)
+		if err := c.do(scheduler.NewBook(slow)); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		slow.Close()
+		armed, err := store.Armed(t.Context(), "s")
+		if err != nil || len(armed) != len(c.want) {
+			t.Errorf("%s: armed is %+v, %v", c.name, armed, err)
+		}
+		for i, period := range c.want {
+			if e, err := book.Get(t.Context(), "s"); err != nil || time.Duration(e.Every) != period || armed[i].Generation != e.Generation || !armed[i].Due.Equal(e.NextAt) {
+				t.Errorf("%s: armed is %+v of %+v, %v", c.name, armed[i], e, err)
 			}
-		case err != nil:
-			t.Fatal(err)
-		case len(armed) != 1 || armed[0].Generation != e.Generation || !armed[0].Due.Equal(e.NextAt):
-			t.Errorf("armed is %+v of %+v", armed, e)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // then on nothing that it sends arrives.
 type mortal struct {
 	*broker
-	before func() // called before each write, if set
+	before func(subject string) // called before each write, if set
 
 	mu   sync.Mutex
 	left int // writes until it dies
@@ -40,9 +40,9 @@ func (m *mortal) InProcessConn() (net.Conn, error) {
 }
 
 // write counts a write and reports whether there is life left for it.
-func (m *mortal) write() bool {
+func (m *mortal) write(subject string) bool {
 	if m.before != nil {
-		m.before()
+		m.before(subject)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -66,7 +66,7 @@ func (c *mortalConn) Write(p []byte) (int, error) {
 		if size == 0 {
 			return len(p), nil
 		}
-		if c.mortal.died() || isWrite(subject) && !c.mortal.write() {
+		if c.mortal.died() || isWrite(subject) && !c.mortal.write(subject) {
 			c.Close()
 			return 0, errDead
 		}

@@ -51,7 +51,7 @@ func TestDeathAtAnyWrite(t *testing.T) {
 				watcher, js := open(t, b, streams.Config{AckWait: 5 * time.Second}), inspect(t, b)
 				for n := 0; ; n++ {
 					l := &life{t: t, story: s, id: fmt.Sprintf("t%d", n), watcher: watcher, js: js}
-					first := &mortal{broker: b, left: n, before: l.look}
+					first := &mortal{broker: b, left: n, before: func(string) { l.look() }}
 					l.live(first)
 					if t.Failed() {
 						t.Fatalf("so it went when the process died before write %d", n)
@@ -105,7 +105,7 @@ func (l *life) live(first *mortal) {
 	for start := time.Now(); !ended && time.Since(start) < 5*time.Minute; {
 		if first.died() && done != nil {
 			done()
-			first = &mortal{broker: first.broker, left: math.MaxInt, before: l.look}
+			first = &mortal{broker: first.broker, left: math.MaxInt, before: func(string) { l.look() }}
 			if store, err = streams.Open(t.Context(), streams.Config{InProcess: first, AckWait: 5 * time.Second}); err != nil {
 				t.Fatal(err)
 			}
