@@ -3,6 +3,8 @@ package processor_test
 import (
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"millrace/streams"
 )
 
@@ -22,4 +24,14 @@ func cancelTask(t *testing.T, store *streams.Store, id string) {
 	if _, err := store.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// purge removes what lies on a subject.
+func purge(t *testing.T, b *broker, stream, subject string) error {
+	t.Helper()
+	s, err := inspect(t, b).Stream(t.Context(), stream)
+	if err != nil {
+		return err
+	}
+	return s.Purge(t.Context(), jetstream.WithPurgeSubject(subject))
 }
