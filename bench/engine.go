@@ -13,6 +13,37 @@ import (
 // What is measured of the engine: what waits, fails, and piles up. Its peers are not
 // asked for the same.
 
+// batches compares a handler of many tasks at once with one that does them one by
+// one, neither doing anything.
+func batches(ctx context.Context, b *bench, c config) (map[string]figures, error) {
+	one, err := drainRate(ctx, b, c, func(sys *system) error { return sys.Work() })
+	if err != nil {
+		return nil, err
+	}
+	many, err := drainRate(ctx, b, c, func(sys *system) error { return sys.WorkInBatches(500) })
+	if err != nil {
+		return nil, err
+	}
+	return map[string]figures{"batch": {factor.name: many / one}}, nil
+}
+
+func drainRate(ctx context.Context, b *bench, c config, work func(*system) error) (float64, error) {
+	var took time.Duration
+	_, err := b.with(ctx, c, func(sys *system) (figures, error) {
+		if err := sys.Fill(b.scale.drain); err != nil {
+			return nil, err
+		}
+		start := time.Now()
+		if err := work(sys); err != nil {
+			return nil, err
+		}
+		err := sys.Await(b.scale.drain)
+		took = time.Since(start)
+		return nil, err
+	})
+	return float64(b.scale.drain) / took.Seconds(), err
+}
+
 // dueAtOnce submits many tasks for the same second, and stops the clock when all of
 // them are in their queue. Meanwhile others are submitted, as before.
 func dueAtOnce(ctx context.Context, b *bench, c config) (map[string]figures, error) {

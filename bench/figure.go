@@ -26,6 +26,7 @@ var (
 	memory  = figure{name: "memory_mib", show: func(v float64) string { return fmt.Sprintf("%.0f MiB", v) }}
 	seconds = figure{name: "seconds", show: func(v float64) string { return fmt.Sprintf("%.3f s", v) }}
 	share   = figure{name: "percent", show: func(v float64) string { return fmt.Sprintf("%.0f %%", v) }, more: true}
+	factor  = figure{name: "factor", show: func(v float64) string { return fmt.Sprintf("%.2f×", v) }, more: true}
 	times   = figure{name: "times", show: func(v float64) string { return fmt.Sprintf("%.2f×", v) }}
 
 	serverCores = figure{name: "server_cores"}

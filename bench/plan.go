@@ -113,6 +113,10 @@ func measurements() []measurement {
 			name: "start", title: "cold start to first finished order",
 			figures: []figure{seconds}, bars: both(bar{seconds, 0.3}),
 		}}, command: true},
+		{name: "batch", run: batches, rows: []row{{
+			name: "batch", title: "drain 100,000 with a handler of 500 at once, of that one by one",
+			figures: []figure{factor}, bars: both(bar{factor, 1.5}),
+		}}, own: true},
 		{name: "later", run: dueAtOnce, rows: []row{
 			{
 				name: "later", title: "100,000 due in the same second: until all are in their queue",

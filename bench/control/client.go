@@ -36,6 +36,9 @@ func (c *Client) Await(n int) error { return c.order(order{Do: await, N: n}) }
 // the files begin with.
 func (c *Client) Profile(path string) error { return c.order(order{Do: profile, Path: path}) }
 
+// WorkInBatches starts the worker with a handler that does many tasks at once.
+func (c *Client) WorkInBatches(size int) error { return c.order(order{Do: batch, N: size}) }
+
 // Later submits n tasks for a time.
 func (c *Client) Later(n int, at time.Time) error { return c.order(order{Do: later, N: n, At: at}) }
 

@@ -23,6 +23,7 @@ const (
 	await   = "await"   // answer when N tasks are finished
 	profile = "profile" // begin a CPU profile at Path, or end it
 
+	batch  = "batch"  // start the worker with a handler of N tasks at once
 	later  = "later"  // submit N tasks for the time At, without HTTP
 	fail   = "fail"   // queue N tasks that fail, without HTTP
 	queued = "queued" // answer how many tasks are in the log

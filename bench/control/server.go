@@ -27,6 +27,8 @@ type System interface {
 // Engine is a system that can do more: what its peers are not compared by.
 type Engine interface {
 	System
+	// WorkInBatches starts the worker with a handler of that many tasks at once.
+	WorkInBatches(ctx context.Context, size int) error
 	// Later submits n tasks for a time.
 	Later(ctx context.Context, n int, at time.Time) error
 	// Fail queues n tasks that fail.
@@ -97,6 +99,8 @@ func (s *server) obey(ctx context.Context, o order) (float64, error) {
 		return 0, fmt.Errorf("this system takes no order %q", o.Do)
 	}
 	switch o.Do {
+	case batch:
+		return 0, engine.WorkInBatches(ctx, o.N)
 	case later:
 		return 0, engine.Later(ctx, o.N, o.At)
 	case fail:

@@ -60,6 +60,17 @@ func (s *system) Work(ctx context.Context) error {
 	return nil
 }
 
+func (s *system) WorkInBatches(ctx context.Context, size int) error {
+	p := processor.New(s.store, processor.Config{})
+	processor.HandleBatch(p, workload.Kind, noops, processor.Batch{Size: size}, processor.Kind{})
+	go fail("worker", func() error { return p.Run(ctx) })
+	return nil
+}
+
+func noops(_ context.Context, tasks []millrace.Task[json.RawMessage]) ([]processor.Result[struct{}], error) {
+	return make([]processor.Result[struct{}], len(tasks)), nil
+}
+
 func (s *system) noop(_ context.Context, t millrace.Task[json.RawMessage]) (struct{}, error) {
 	waited := time.Since(t.SubmittedAt)
 	s.mu.Lock()
