@@ -9,9 +9,9 @@ func (s *Store) LoseLink() { s.replies.link.lost() }
 // RestoreLink is the opposite of LoseLink.
 func (s *Store) RestoreLink() { s.replies.link.restored() }
 
-// Ask makes the puller believe that it has asked for n tasks, though nothing of
+// Ask makes the puller believe that it has asked for n messages, though nothing of
 // it reached the server.
-func (p *Puller) Ask(n int) {
+func (p *pull) Ask(n int) {
 	p.lastAsk++
 	p.asked = append(p.asked, request{p.lastAsk, n, time.Now().Add(lostAfter)})
 }
