@@ -323,8 +323,9 @@ func (s *Store) moveElsewhere(ctx context.Context, d *Due) error {
 	case err != nil:
 		return err
 	}
-	d.sequence = 0
-	_, err = s.tasks[d.Task.Queue].store(ctx, d.message())
+	anew := *d
+	anew.sequence = 0
+	_, err = s.tasks[d.Task.Queue].store(ctx, anew.message())
 	if errors.Is(err, millrace.ErrConflict) {
 		return nil
 	}
