@@ -34,7 +34,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (millrace.Record, error) 
 		}
 		r, err := s.cancel(ctx, f)
 		if err == nil {
-			s.withdraw(ctx, r)
+			s.withdraw(context.WithoutCancel(ctx), r)
 			return r, nil
 		}
 		// Somebody wrote since we looked. That ends, as states do.

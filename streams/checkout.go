@@ -1,7 +1,9 @@
 package streams
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,7 +28,11 @@ func (s *Store) CheckOut(ctx context.Context, d *Delivery, r millrace.Record) er
 		return s.Extend(ctx, []*Delivery{d})
 	}
 	r.Parked = d.Sequence
-	if err := s.putRecord(ctx, d, r, 0); err != nil {
+	err := s.putRecord(ctx, d, r, 0)
+	if errors.Is(err, millrace.ErrConflict) {
+		err = s.adoptRecord(ctx, d, r, err)
+	}
+	if err != nil {
 		return err
 	}
 	lease, err := s.wait(ctx, d.waiting(until), anyRevision)
@@ -43,12 +49,50 @@ func (d *Delivery) CheckedOut() bool { return d.lease != 0 }
 // ExtendCheckedOut renews the lease of a task that is checked out. On
 // [millrace.ErrConflict] it was over.
 func (s *Store) ExtendCheckedOut(ctx context.Context, d *Delivery) error {
-	lease, err := s.wait(ctx, d.waiting(time.Now().Add(s.cfg.AckWait)), d.lease)
+	until := time.Now().Add(s.cfg.AckWait)
+	lease, err := s.wait(ctx, d.waiting(until), d.lease)
+	if errors.Is(err, millrace.ErrConflict) && !d.renewal.IsZero() && s.adoptLease(ctx, d) {
+		lease, err = s.wait(ctx, d.waiting(until), d.lease)
+	}
 	if err != nil {
+		if errors.Is(err, millrace.ErrUnavailable) {
+			d.renewal = until
+		}
 		return fmt.Errorf("renew the lease of task %s: %w", d.Task.ID, err)
 	}
-	d.lease = lease
+	d.lease, d.renewal = lease, time.Time{}
 	return nil
+}
+
+// A write that got no answer may have been stored, and then the next one finds
+// something that this worker wrote itself. It must not cost it hours of work.
+
+// adoptRecord takes the record over if it is this one; else it returns conflict.
+func (s *Store) adoptRecord(ctx context.Context, d *Delivery, r millrace.Record, conflict error) error {
+	found, err := s.lastBy(ctx, bucketStream(resultsBucket), recordSubject(r.ID))
+	if err != nil {
+		return err
+	}
+	data, err := encode(r)
+	if err != nil || len(found) == 0 || !bytes.Equal(found[0].data, data) {
+		return conflict
+	}
+	d.Record, d.revision = &r, found[0].seq
+	return nil
+}
+
+// adoptLease takes the lease over if it is the one that got no answer.
+func (s *Store) adoptLease(ctx context.Context, d *Delivery) bool {
+	found, err := s.lastBy(ctx, scheduleStream(shardOf(d.Task.ID)), waitingSubject(d.Task.ID))
+	if err != nil || len(found) == 0 {
+		return false
+	}
+	var w waiting
+	if decode(found[0].data, &w) != nil || w.Sequence != d.Sequence || !w.Due.Equal(d.renewal) {
+		return false
+	}
+	d.lease = found[0].seq
+	return true
 }
 
 // giveUpLease removes the lease of a task that is done. If that fails the task

@@ -29,8 +29,9 @@ type Delivery struct {
 	Received time.Time
 
 	receipt
-	revision uint64 // of Record; zero for none
-	lease    uint64 // revision of what waits while the task is checked out; else zero
+	revision uint64    // of Record; zero for none
+	lease    uint64    // revision of what waits while the task is checked out; else zero
+	renewal  time.Time // of the lease, that got no answer
 	body     []byte
 }
 
