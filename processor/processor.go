@@ -103,8 +103,13 @@ func (c Config) validate(store *streams.Store) error {
 	if c.MaxResult > 512<<10 {
 		errs = append(errs, fmt.Errorf("a result takes at most 512 KiB, not %d bytes", c.MaxResult))
 	}
-	if c.Grace < 0 {
-		errs = append(errs, fmt.Errorf("the grace must not be negative, but is %s", c.Grace))
+	for _, d := range []struct {
+		what  string
+		value time.Duration
+	}{{"the grace", c.Grace}, {"the time before tasks are checked out", c.CheckOut}, {"the grace of cancelled tasks", c.CancelGrace}} {
+		if d.value < 0 {
+			errs = append(errs, fmt.Errorf("%s must not be negative, but is %s", d.what, d.value))
+		}
 	}
 	seen := map[string]bool{}
 	for _, q := range c.Queues {

@@ -193,6 +193,8 @@ func TestWrongRegistrations(t *testing.T) {
 		"no results":       {MaxResult: -1},
 		"huge results":     {MaxResult: 1 << 20},
 		"a negative grace": {Grace: -1},
+		"an early check":   {CheckOut: -1},
+		"no time to stop":  {CancelGrace: -1},
 		"another queue":    {Queues: []processor.Queue{{Name: "nowhere"}}},
 		"a queue twice":    {Queues: []processor.Queue{{Name: "bulk"}, {Name: "bulk"}}},
 		"a lighter queue":  {Queues: []processor.Queue{{Name: "bulk", Weight: -1}}},
