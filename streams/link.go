@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace"
 )
@@ -98,7 +102,7 @@ func connect(ctx context.Context, cfg Config) (*nats.Conn, *link, error) {
 		if err == nil {
 			return nc, l, nil
 		}
-		if !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) {
+		if !transient(err) {
 			return nil, nil, fmt.Errorf("connect to %s: %w", cfg.URL, err)
 		}
 		if !told {
@@ -111,4 +115,22 @@ func connect(ctx context.Context, cfg Config) (*nats.Conn, *link, error) {
 		case <-time.After(250 * time.Millisecond):
 		}
 	}
+}
+
+// transient reports whether it may help to try again: the broker is not there, or is
+// going, or has only just come.
+func transient(err error) bool {
+	for _, known := range []error{
+		nats.ErrNoServers, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrReconnectBufExceeded, nats.ErrStaleConnection,
+		jetstream.ErrNoStreamResponse, context.DeadlineExceeded, io.EOF,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	if refused, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return refused.Code == http.StatusServiceUnavailable
+	}
+	_, broken := errors.AsType[*net.OpError](err)
+	return broken
 }

@@ -102,11 +102,8 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 func ensureWhenReady(ctx context.Context, js jetstream.JetStream, cfg Config) (time.Duration, error) {
 	for {
 		ackWait, err := ensure(ctx, js, cfg)
-		var refused *jetstream.APIError
 		var mismatch *MismatchError
-		transient := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, context.DeadlineExceeded) ||
-			errors.Is(err, nats.ErrTimeout) || errors.As(err, &refused) && refused.Code == 503
-		if err == nil || !transient || errors.As(err, &mismatch) {
+		if err == nil || !transient(err) || errors.As(err, &mismatch) {
 			return ackWait, err
 		}
 		cfg.Logger.Warn("the broker is not ready yet", "error", err)
