@@ -93,36 +93,28 @@ func (l *life) look() {
 	}
 }
 
-func (l *life) live(first *mortal) {
+func (l *life) live(way *mortal) {
 	t := l.t
-	store, err := streams.Open(t.Context(), streams.Config{InProcess: first, AckWait: 5 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := l.start(store)
+	store, stop := l.start(way)
 	submitted := l.submit(store)
-	ended := false
-	for start := time.Now(); !ended && time.Since(start) < 5*time.Minute; {
-		if first.died() && done != nil {
-			done()
-			first = &mortal{broker: first.broker, left: math.MaxInt, before: func(string) { l.look() }}
-			if store, err = streams.Open(t.Context(), streams.Config{InProcess: first, AckWait: 5 * time.Second}); err != nil {
-				t.Fatal(err)
-			}
-			done = l.start(store)
-			if !submitted {
-				submitted = l.submit(store)
-			}
+	for start := time.Now(); time.Since(start) < 5*time.Minute; time.Sleep(500 * time.Millisecond) {
+		if ended := l.step(store); way.died() { // then another one goes on
+			stop()
+			way = &mortal{broker: way.broker, left: math.MaxInt, before: way.before}
+			store, stop = l.start(way)
+		} else if ended {
+			break
 		}
-		ended = l.step(store)
-		time.Sleep(500 * time.Millisecond)
+		if !submitted {
+			submitted = l.submit(store)
+		}
 	}
 	f, err := l.watcher.Lookup(t.Context(), l.id)
 	if err != nil || !f.Record.State.Final() {
 		t.Errorf("after minutes it is %s, %v", f.Record.State, err)
 	}
 	l.checkEnd(f)
-	done()
+	stop()
 }
 
 // step does what the story has to do from outside, and reports whether it is over.
@@ -154,8 +146,12 @@ func (l *life) submit(store *streams.Store) bool {
 	return true
 }
 
-// start moves what is due and works, until what it returns is called.
-func (l *life) start(store *streams.Store) (stop func()) {
+// start starts a process, which moves what is due and works until stop is called.
+func (l *life) start(way *mortal) (store *streams.Store, stop func()) {
+	store, err := streams.Open(l.t.Context(), streams.Config{InProcess: way, AckWait: 5 * time.Second})
+	if err != nil {
+		l.t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	due, err := store.PullDue(streams.ShardOf(l.id))
@@ -188,7 +184,7 @@ func (l *life) start(store *streams.Store) (stop func()) {
 		}
 		_ = p.Close()
 	})
-	return func() {
+	return store, func() {
 		cancel()
 		running.Wait()
 		store.Close()
