@@ -42,6 +42,7 @@ type life struct {
 	t    *testing.T
 	js   jetstream.JetStream
 	way  *mortal
+	died time.Time
 	book *scheduler.Book
 	stop func()
 }
@@ -75,7 +76,10 @@ func (l *life) live() {
 		return err
 	})
 	ended := time.Now()
-	l.sleep(40 * time.Second)
+	l.sleep(8 * time.Second)
+	if time.Since(l.died) < 40*time.Second { // what the dead one had comes again
+		l.sleep(40*time.Second - time.Since(l.died))
+	}
 	for _, got := range submissions(t, l.js, "default") {
 		switch due := got.at.Truncate(5 * time.Second); {
 		case got.ID != before.TaskID(due) && l.way.left > math.MaxInt/2:
@@ -114,6 +118,7 @@ func (l *life) start() {
 func (l *life) restart() {
 	if l.way.died() {
 		l.stop()
+		l.died = time.Now()
 		l.way = &mortal{broker: l.way.broker, left: math.MaxInt}
 		l.start()
 	}
@@ -122,7 +127,7 @@ func (l *life) restart() {
 func (l *life) sleep(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		l.restart()
-		time.Sleep(250 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 	}
 }
 
@@ -153,7 +158,7 @@ func (l *life) await(kind string, n int) {
 		if found >= n {
 			return
 		}
-		l.sleep(250 * time.Millisecond)
+		l.sleep(time.Second)
 	}
 	l.t.Fatalf("%d tasks %s did not come", n, kind)
 }

@@ -55,7 +55,7 @@ func TestRetention(t *testing.T) {
 // Whatever happens, and whenever it is trimmed: nothing is removed that anybody needs,
 // and in the end nothing is left.
 func TestTrimTakesNothingThatIsNeeded(t *testing.T) {
-	const cases = 25
+	const cases = 12
 	bubble(t, func(t *testing.T) {
 		for seed := range cases {
 			history := rapid.Custom(func(rt *rapid.T) []string {
