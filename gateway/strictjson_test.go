@@ -104,8 +104,9 @@ func TestStrictJSONIsRefused(t *testing.T) {
 }
 
 func TestWhatIsNotShownIsNotKept(t *testing.T) {
-	text := []byte(sampleTask)
-	if n := testing.AllocsPerRun(100, func() { _, _ = readJSON(text, jsonView{}) }); n > 1 {
+	text := []byte(`{"kind":"mail.send","args":[` + strings.Repeat(`{"to":"ada","n":1},`, 1000) + `0]}`)
+	// Kept would be 3,000. The reader's own come from a pool, or not.
+	if n := testing.AllocsPerRun(100, func() { _, _ = readJSON(text, jsonView{}) }); n > 50 {
 		t.Errorf("%v allocations", n)
 	}
 }
