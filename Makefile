@@ -14,8 +14,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## Start everything in one process, on http://127.0.0.1:8080 (ARGS="--listen ..." for flags)
-	go run ./cmd/millrace dev $(ARGS)
+run: build ## Start everything in one process, on http://127.0.0.1:8080 (ARGS="--listen ..." for flags)
+	@exec bin/millrace dev $(ARGS)
 
 .PHONY: build
 build: ## Build bin/millrace, one static binary

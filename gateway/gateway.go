@@ -91,7 +91,7 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	}
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+		return nil, fmt.Errorf("gateway: %w (choose another --listen, a host and a port, as in 127.0.0.1:8081)", err)
 	}
 	base, abandon := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(base)

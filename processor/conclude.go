@@ -50,6 +50,8 @@ func (p *Processor) write(j *job, r millrace.Record, o outcome, ttl time.Duratio
 	switch {
 	case o.state.Final():
 		return p.store.Finish(ctx, j.Delivery, r, ttl)
+	case o.state == millrace.Pending && o.delay == 0 && p.stopping.Load():
+		return p.store.HandBack(ctx, j.Delivery, r)
 	case o.state == millrace.Pending && j.Record != nil && j.Record.State == millrace.Pending:
 		return j.Release(o.delay) // there is nothing new to write down
 	}

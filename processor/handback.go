@@ -50,7 +50,11 @@ func (p *Processor) handBack(j *job) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
 	defer cancel()
 	j.closed = true
-	if err := p.store.Retry(ctx, j.Delivery, r, 0); err != nil && !errors.Is(err, millrace.ErrConflict) {
+	handBack := func() error { return p.store.Retry(ctx, j.Delivery, r, 0) }
+	if p.stopping.Load() {
+		handBack = func() error { return p.store.HandBack(ctx, j.Delivery, r) }
+	}
+	if err := handBack(); err != nil && !errors.Is(err, millrace.ErrConflict) {
 		p.log.Warn("cannot hand a task back; it comes again when its lease is over", "task", j.Task.ID, "error", err)
 	}
 }

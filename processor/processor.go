@@ -141,6 +141,8 @@ type Processor struct {
 	finishing  chan struct{}  // places for outcomes that are being written
 	working    sync.WaitGroup // every task from its start to its outcome
 	stuck      atomic.Int64   // handlers that were given up and have not returned
+	stopping   atomic.Bool    // Run is to end
+	unknown    sync.Map       // kinds that were warned of
 
 	// handlerCtx is what handlers get; it outlives the Run context by the grace.
 	handlerCtx context.Context
@@ -199,6 +201,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	}
 
 	<-ctx.Done()
+	p.stopping.Store(true)
 	feeding.Wait()
 	p.handBackAll(p.dispatcher.close())
 	p.finishWithin(p.cfg.Grace)

@@ -64,6 +64,9 @@ func (p *Processor) prejudge(r *run, known bool) bool {
 		r.outcome = outcome{state: millrace.Failed, reason: fmt.Sprintf("worker lost: %d deliveries of the task died with their worker", r.lost)}
 	case !known:
 		// Another worker may know the kind, or this one after its next release.
+		if _, told := p.unknown.LoadOrStore(r.Task.Kind, true); !told {
+			p.log.Warn("no handler here for a kind; its tasks wait for a worker that has one", "kind", r.Task.Kind, "queue", r.Task.Queue)
+		}
 		r.outcome = outcome{state: millrace.Pending, delay: unknownDelay(r.Delivered)}
 	default:
 		return false

@@ -108,8 +108,22 @@ func ceilSecond(t time.Time) time.Time {
 	return t
 }
 
+// HandBack notes r and hands the task back, for somebody else to take at once. A
+// server in this process is about to stop with it, and would forget a nak: so there
+// the task is parked for a moment instead of waiting for its lease to end.
+func (s *Store) HandBack(ctx context.Context, d *Delivery, r millrace.Record) error {
+	if s.cfg.InProcess == nil || !r.NextAt.IsZero() {
+		return s.Retry(ctx, d, r, 0)
+	}
+	return s.parkUntil(ctx, d, r, time.Now())
+}
+
 // park notes r and takes the task off its queue until r.NextAt.
 func (s *Store) park(ctx context.Context, d *Delivery, r millrace.Record) error {
+	return s.parkUntil(ctx, d, r, r.NextAt)
+}
+
+func (s *Store) parkUntil(ctx context.Context, d *Delivery, r millrace.Record, due time.Time) error {
 	r.Parked = d.Sequence
 	if err := s.putRecord(ctx, d, r, 0); err != nil {
 		return err
@@ -118,7 +132,7 @@ func (s *Store) park(ctx context.Context, d *Delivery, r millrace.Record) error 
 	if d.CheckedOut() {
 		revision = d.lease // what waits is its lease
 	}
-	if _, err := s.wait(ctx, d.waiting(r.NextAt), revision); err != nil {
+	if _, err := s.wait(ctx, d.waiting(due), revision); err != nil {
 		return fmt.Errorf("park task %s: %w", r.ID, err)
 	}
 	return d.Ack()

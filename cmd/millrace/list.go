@@ -73,7 +73,7 @@ func (c *taskListCmd) Run(ctx context.Context, io stdio) error {
 		}
 		query.Set("cursor", page.NextCursor)
 	}
-	return list.end("No task has a record. One that waits for a worker, or is in its first run, has none yet.")
+	return list.end("No such task has a record. One that waits for a worker, or is in its first run, has none yet.")
 }
 
 // table is a list as it is printed: in columns, or with --json an object a line.

@@ -27,7 +27,7 @@ func main() {
 	if len(os.Args) > 1 {
 		url = os.Args[1]
 	}
-	if err := run(ctx, streams.Config{URL: url}); err != nil {
+	if err := run(ctx, streams.Config{URL: url, Logger: slog.Default()}); err != nil {
 		slog.Error("hello stopped", "error", err)
 		os.Exit(1)
 	}
@@ -40,8 +40,9 @@ func run(ctx context.Context, broker streams.Config) error {
 		return err
 	}
 	defer store.Close()
-	p := processor.New(store, processor.Config{Concurrency: 8})
+	p := processor.New(store, processor.Config{Concurrency: 8, Logger: slog.Default()})
 	processor.Handle(p, "hello", hello, processor.Kind{MaxAttempts: 3})
+	slog.Info("hello waits for tasks", "kind", "hello")
 	return p.Run(ctx)
 }
 
