@@ -30,9 +30,6 @@ import (
 const (
 	maxWaiting  = 4096
 	maxPatience = 20 * time.Millisecond
-	// enough writers share the cost of a batch so well that it pays more to write it
-	// while the others are on their way.
-	enough = 96
 )
 
 // committer writes to one stream, for many.
@@ -169,7 +166,7 @@ func (c *committer) gather(ctx context.Context, first *write) *batch {
 			continue
 		default:
 		}
-		if len(b.writes) >= min(c.expected, enough) || len(b.writes) == 0 {
+		if len(b.writes) >= c.expected || len(b.writes) == 0 {
 			break
 		}
 		if patience == nil {
