@@ -152,6 +152,8 @@ func (s *Scheduler) fire(ctx context.Context, d *streams.Due) {
 	}
 }
 
+// sweepRounds is for how many rounds the janitor leaves alone what waits: to look at
+// all of it takes long.
 const sweepRounds = 20
 
 // tidy is the janitor: it trims the logs, removes what is left of cancelled tasks,

@@ -23,6 +23,8 @@ type story struct {
 	delay time.Duration
 	// checkOut takes it off its queue while it runs.
 	checkOut bool
+	// handBack makes a stop out of each failure.
+	handBack bool
 	// failures is how many attempts fail before one succeeds, each to be tried again
 	// after patience.
 	failures int
@@ -36,6 +38,8 @@ var stories = []story{
 	{name: "submitted for later", delay: 10 * time.Second},
 	{name: "checked out", checkOut: true},
 	{name: "checked out and handed back", checkOut: true, failures: 1},
+	{name: "handed back at a stop", handBack: true, failures: 2},
+	{name: "checked out and handed back at a stop", checkOut: true, handBack: true, failures: 1},
 	{name: "cancelled while pending", cancelIn: millrace.Pending},
 	{name: "cancelled while scheduled", cancelIn: millrace.Scheduled, delay: 20 * time.Second},
 	{name: "cancelled while parked", cancelIn: millrace.Retrying, failures: 2, patience: 20 * time.Second},
@@ -226,6 +230,9 @@ func (l *life) work(ctx context.Context, store *streams.Store, d *streams.Delive
 		}
 	}
 	if attempts < l.story.failures {
+		if l.story.handBack {
+			return store.HandBack(ctx, d, r)
+		}
 		return store.Retry(ctx, d, r, l.story.patience)
 	}
 	r.State, r.NextAt, r.Attempts[attempts].Error = millrace.Succeeded, time.Time{}, ""

@@ -87,7 +87,7 @@ func (s *Store) Retry(ctx context.Context, d *Delivery, r millrace.Record, delay
 			r.NextAt = LastDue()
 		}
 		if d.CheckedOut() || s.canWait(d.waiting(r.NextAt)) {
-			return s.park(ctx, d, r)
+			return s.park(ctx, d, r, r.NextAt)
 		}
 	}
 	if err := s.Note(ctx, d, r); err != nil {

@@ -155,6 +155,11 @@ func (c *call) close() {
 // timeout is over, which counts from the request or the answer before.
 func (c *call) answer(ctx context.Context) (*nats.Msg, error) {
 	select {
+	case a := <-c.answers: // also when ctx has ended by now
+		return a.msg, a.err
+	default:
+	}
+	select {
 	case a := <-c.answers:
 		return a.msg, a.err
 	case <-ctx.Done():

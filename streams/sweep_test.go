@@ -1,6 +1,7 @@
 package streams_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -99,14 +100,7 @@ func TestCancelledForGood(t *testing.T) {
 func TestLargeTasksStayInTheirQueue(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		store := open(t, newBroker(t), streams.Config{})
-		large, size := newTask("large"), 1<<20
-		for err := errors.New("too large"); err != nil; size -= 16 {
-			large.Args = make([]byte, size)
-			for i := range large.Args {
-				large.Args[i] = '1'
-			}
-			err = store.Submit(t.Context(), large)
-		}
+		large := submitLargest(t, store, newTask("large"))
 		large.ID = "later"
 		if err := store.SubmitAt(t.Context(), large, time.Now().Add(time.Hour)); !errors.Is(err, millrace.ErrInvalid) {
 			t.Errorf("submitted for later: %v", err)
@@ -139,6 +133,19 @@ func TestLargeTasksStayInTheirQueue(t *testing.T) {
 			t.Errorf("empty args: %v", err)
 		}
 	})
+}
+
+// submitLargest submits the task with args as large as the broker takes.
+func submitLargest(t *testing.T, store *streams.Store, task millrace.RawTask) millrace.RawTask {
+	t.Helper()
+	for size := 1 << 20; size > 1<<19; size -= 16 {
+		task.Args = bytes.Repeat([]byte("1"), size)
+		if store.Submit(t.Context(), task) == nil {
+			return task
+		}
+	}
+	t.Fatal("the broker takes no large task")
+	return task
 }
 
 // To the broker, what is due after 2262 was due long ago.

@@ -110,20 +110,21 @@ func ceilSecond(t time.Time) time.Time {
 
 // HandBack notes r and hands the task back, for somebody else to take at once. A
 // server in this process is about to stop with it, and would forget a nak: so there
-// the task is parked for a moment instead of waiting for its lease to end.
+// the task is parked for a moment instead of waiting for its lease to end. What
+// cannot wait outside its queue's log, or is no task, has to.
 func (s *Store) HandBack(ctx context.Context, d *Delivery, r millrace.Record) error {
-	if s.cfg.InProcess == nil || !r.NextAt.IsZero() {
+	due := time.Now()
+	if r.NextAt.After(due) {
+		due = r.NextAt
+	}
+	if s.cfg.InProcess == nil || d.Malformed != nil || !d.CheckedOut() && !s.canWait(d.waiting(due)) {
 		return s.Retry(ctx, d, r, 0)
 	}
-	return s.parkUntil(ctx, d, r, time.Now())
+	return s.park(ctx, d, r, due)
 }
 
-// park notes r and takes the task off its queue until r.NextAt.
-func (s *Store) park(ctx context.Context, d *Delivery, r millrace.Record) error {
-	return s.parkUntil(ctx, d, r, r.NextAt)
-}
-
-func (s *Store) parkUntil(ctx context.Context, d *Delivery, r millrace.Record, due time.Time) error {
+// park notes r and takes the task off its queue until it is due.
+func (s *Store) park(ctx context.Context, d *Delivery, r millrace.Record, due time.Time) error {
 	r.Parked = d.Sequence
 	if err := s.putRecord(ctx, d, r, 0); err != nil {
 		return err
