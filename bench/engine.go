@@ -84,7 +84,7 @@ func dueAtOnce(ctx context.Context, b *bench, c config) (map[string]figures, err
 		answered := 0
 		for took == 0 {
 			busy := submission(sys.Addr, 64)
-			busy.For = 500 * time.Millisecond
+			busy.For = 200 * time.Millisecond
 			if during, err = merged(during, busy); err != nil {
 				return nil, err
 			}

@@ -323,7 +323,8 @@ func TestStopWhileABatchCollects(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}
-		if took := time.Since(began); took > time.Second {
+		// In a store with the server in it they are parked for a moment.
+		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("they came again after %s", took)
 		}
 	})

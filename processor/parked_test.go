@@ -25,11 +25,13 @@ func waitingTasks(t *testing.T, b *broker, store *streams.Store) int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter("schedules.>"))
-		if err != nil {
-			t.Fatal(err)
+		for _, filter := range []string{"waiting.>", "schedules.*.task.>"} {
+			info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter(filter))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(info.State.Subjects)
 		}
-		n += len(info.State.Subjects)
 	}
 	return n
 }

@@ -30,11 +30,11 @@ func bubble(t *testing.T, from time.Time, do func(t *testing.T)) {
 	ats.Register()
 	defer ats.Unregister()
 	emptyPools()
+	defer emptyPools() // also if it fails
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(from))
 		do(t)
 	})
-	emptyPools()
 }
 
 // emptyPools makes sure that no timer crosses a bubble's border: the NATS client

@@ -19,6 +19,10 @@ type Config struct {
 	Retention streams.Retention
 	// Tidy is how often the janitor comes. Zero means every 30 s.
 	Tidy time.Duration
+	// MoveRate is how many tasks a second it moves into their queues at most, when
+	// many are due: the others are to get at their logs too. Zero means 4,000 if the
+	// broker syncs each write, else 26,000.
+	MoveRate int
 	// Logger hears of what goes wrong. Nil means silence.
 	Logger *slog.Logger
 }
@@ -31,6 +35,8 @@ type Scheduler struct {
 	book  *Book
 	cfg   Config
 	log   *slog.Logger
+
+	moving chan struct{} // holds one while somebody moves tasks
 }
 
 // New returns a scheduler for the store.
@@ -39,8 +45,14 @@ func New(store *streams.Store, cfg Config) *Scheduler {
 		cfg.Retention = streams.DefaultRetention()
 	}
 	cfg.Tidy = cmp.Or(cfg.Tidy, 30*time.Second)
+	if cfg.MoveRate <= 0 {
+		cfg.MoveRate = 4_000
+		if store.Async() {
+			cfg.MoveRate = 26_000
+		}
+	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
-	return &Scheduler{store: store, book: NewBook(store), cfg: cfg, log: cfg.Logger}
+	return &Scheduler{store: store, book: NewBook(store), cfg: cfg, log: cfg.Logger, moving: make(chan struct{}, 1)}
 }
 
 // Run moves and tidies until ctx ends. It returns nil after an orderly stop.
@@ -88,7 +100,7 @@ func (s *Scheduler) move(ctx context.Context, puller *streams.DuePuller) {
 		}
 		failures = 0
 		// What was taken is moved, also while we are being stopped.
-		s.deal(context.WithoutCancel(ctx), due)
+		s.deal(ctx, due)
 	}
 }
 
@@ -119,13 +131,30 @@ func (s *Scheduler) deal(ctx context.Context, due []*streams.Due) {
 		if d.Fired == nil {
 			tasks = append(tasks, d)
 		} else {
-			dealing.Go(func() { s.fire(ctx, d) })
+			dealing.Go(func() { s.fire(context.WithoutCancel(ctx), d) })
 		}
 	}
-	if err := s.store.Move(ctx, tasks); err != nil {
+	s.moveTasks(ctx, tasks)
+	dealing.Wait()
+}
+
+// moveTasks moves some tasks, and rests for as long as so many may take, whoever of
+// us does it.
+func (s *Scheduler) moveTasks(ctx context.Context, tasks []*streams.Due) {
+	if len(tasks) == 0 {
+		return
+	}
+	s.moving <- struct{}{}
+	defer func() { <-s.moving }()
+	rested := time.NewTimer(time.Duration(len(tasks)) * time.Second / time.Duration(s.cfg.MoveRate))
+	defer rested.Stop()
+	if err := s.store.Move(context.WithoutCancel(ctx), tasks); err != nil {
 		s.log.Warn("tasks that are due cannot be moved yet, trying again", "error", err)
 	}
-	dealing.Wait()
+	select {
+	case <-rested.C:
+	case <-ctx.Done():
+	}
 }
 
 // fireAgain is how soon it is tried again to fire a schedule: its queue may be full.

@@ -36,13 +36,18 @@ type batch struct {
 	committer *committer
 	writes    []*write
 	size      int // of the messages' bodies, in bytes
+	alone     int // how many writers of one message it has
 }
 
 // take adds w, unless its writer has given up.
 func (b *batch) take(w *write) {
+	b.committer.left(w)
 	if w.claimed.CompareAndSwap(false, true) {
 		b.writes = append(b.writes, w)
 		b.size += len(w.msg.Data)
+		if w.alone {
+			b.alone++
+		}
 	}
 }
 

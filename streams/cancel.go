@@ -67,7 +67,8 @@ func (s *Store) withdraw(ctx context.Context, r millrace.Record) {
 	stream := scheduleStream(shardOf(r.ID))
 	err := errors.Join(
 		s.nc.Publish(cancelSubject+r.ID, nil),
-		s.purge(ctx, stream, waitingSubject(r.ID)),
+		s.purge(ctx, stream, waitingFilter(r.ID)),
+		s.purge(ctx, stream, timerSubject(r.ID)),
 		s.purge(ctx, stream, dueSubject(r.ID)),
 		s.purge(ctx, taskStream(r.Queue), taskSubject(r.Queue, r.Kind, r.ID)),
 	)

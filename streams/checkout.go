@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"millrace"
 )
 
@@ -35,7 +33,7 @@ func (s *Store) CheckOut(ctx context.Context, d *Delivery, r millrace.Record) er
 	if err != nil {
 		return err
 	}
-	lease, err := s.wait(ctx, d.waiting(until), anyRevision)
+	lease, err := s.setTimer(ctx, d.waiting(until), anyRevision)
 	if err != nil {
 		return fmt.Errorf("check out task %s: %w", d.Task.ID, err)
 	}
@@ -50,9 +48,9 @@ func (d *Delivery) CheckedOut() bool { return d.lease != 0 }
 // [millrace.ErrConflict] it was over.
 func (s *Store) ExtendCheckedOut(ctx context.Context, d *Delivery) error {
 	until := time.Now().Add(s.cfg.AckWait)
-	lease, err := s.wait(ctx, d.waiting(until), d.lease)
+	lease, err := s.setTimer(ctx, d.waiting(until), d.lease)
 	if errors.Is(err, millrace.ErrConflict) && !d.renewal.IsZero() && s.adoptLease(ctx, d) {
-		lease, err = s.wait(ctx, d.waiting(until), d.lease)
+		lease, err = s.setTimer(ctx, d.waiting(until), d.lease)
 	}
 	if err != nil {
 		if errors.Is(err, millrace.ErrUnavailable) {
@@ -83,7 +81,7 @@ func (s *Store) adoptRecord(ctx context.Context, d *Delivery, r millrace.Record,
 
 // adoptLease takes the lease over if it is the one that got no answer.
 func (s *Store) adoptLease(ctx context.Context, d *Delivery) bool {
-	found, err := s.lastBy(ctx, scheduleStream(shardOf(d.Task.ID)), waitingSubject(d.Task.ID))
+	found, err := s.lastBy(ctx, scheduleStream(shardOf(d.Task.ID)), timerSubject(d.Task.ID))
 	if err != nil || len(found) == 0 {
 		return false
 	}
@@ -98,19 +96,5 @@ func (s *Store) adoptLease(ctx context.Context, d *Delivery) bool {
 // giveUpLease removes the lease of a task that is done. If that fails the task
 // comes back once more, and its record says that there is nothing to do.
 func (s *Store) giveUpLease(ctx context.Context, d *Delivery) error {
-	return s.purge(ctx, scheduleStream(shardOf(d.Task.ID)), waitingSubject(d.Task.ID))
-}
-
-// purge removes what lies on a subject, which has no wildcards.
-func (s *Store) purge(ctx context.Context, stream, subject string) error {
-	ctx, cancel := s.replies.link.bind(ctx)
-	defer cancel()
-	st, err := s.js.Stream(ctx, stream)
-	if err == nil {
-		err = st.Purge(ctx, jetstream.WithPurgeSubject(subject))
-	}
-	if err != nil {
-		return fmt.Errorf("%w: remove %s: %w", millrace.ErrUnavailable, subject, err)
-	}
-	return nil
+	return s.purge(ctx, scheduleStream(shardOf(d.Task.ID)), timerSubject(d.Task.ID))
 }

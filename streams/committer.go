@@ -40,7 +40,8 @@ type committer struct {
 	places  chan struct{} // not grouped: how many may be in flight
 	done    chan struct{} // closed when run has ended
 
-	expected int           // how many writers there seem to be
+	alone    atomic.Int64  // writers among those who wait that write one message
+	expected int           // how many of those there seem to be
 	took     time.Duration // how long the last batch took
 }
 
@@ -59,6 +60,9 @@ type write struct {
 	msg     *nats.Msg
 	claimed atomic.Bool
 	verdict chan verdict
+	// alone is for a writer of one message. One of many has brought them all, and is
+	// not waited for.
+	alone bool
 }
 
 type verdict struct {
@@ -84,7 +88,7 @@ func (c *committer) storeAll(ctx context.Context, msgs []*nats.Msg) []verdict {
 	writes := make([]*write, len(msgs))
 	verdicts := make([]verdict, len(msgs))
 	for i, m := range msgs {
-		writes[i], verdicts[i].err = c.enqueue(ctx, m)
+		writes[i], verdicts[i].err = c.enqueue(ctx, m, len(msgs) == 1)
 	}
 	for i, w := range writes {
 		if w != nil {
@@ -94,7 +98,7 @@ func (c *committer) storeAll(ctx context.Context, msgs []*nats.Msg) []verdict {
 	return verdicts
 }
 
-func (c *committer) enqueue(ctx context.Context, msg *nats.Msg) (*write, error) {
+func (c *committer) enqueue(ctx context.Context, msg *nats.Msg, alone bool) (*write, error) {
 	if !c.replies.nc.IsConnected() {
 		return nil, errLinkDown
 	}
@@ -103,9 +107,12 @@ func (c *committer) enqueue(ctx context.Context, msg *nats.Msg) (*write, error) 
 	if int64(msg.Size()) > c.replies.nc.MaxPayload()-maxHeaders {
 		return nil, errTooLarge
 	}
-	w := &write{msg: msg, verdict: make(chan verdict, 1)}
+	w := &write{msg: msg, verdict: make(chan verdict, 1), alone: alone}
 	select {
 	case c.waiting <- w:
+		if alone {
+			c.alone.Add(1)
+		}
 		return w, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: too many writers wait: %w", millrace.ErrUnavailable, context.Cause(ctx))
@@ -146,7 +153,7 @@ func (c *committer) run(ctx context.Context) {
 			start := time.Now()
 			err := batch.commit(ctx)
 			c.took = time.Since(start)
-			c.expected = len(batch.writes) + len(c.waiting)
+			c.expected = batch.alone + int(c.alone.Load())
 			if errors.Is(err, millrace.ErrUnavailable) && !errors.Is(err, errRefused) {
 				c.refuseWaiting(err)
 			}
@@ -166,7 +173,7 @@ func (c *committer) gather(ctx context.Context, first *write) *batch {
 			continue
 		default:
 		}
-		if len(b.writes) >= c.expected || len(b.writes) == 0 {
+		if b.alone >= c.expected || len(b.writes) == 0 {
 			break
 		}
 		if patience == nil {
@@ -190,9 +197,17 @@ func (c *committer) gather(ctx context.Context, first *write) *batch {
 // waited while others found out, and their messages are not sent.
 func (c *committer) refuseWaiting(err error) {
 	for range len(c.waiting) {
-		if w := <-c.waiting; w.claimed.CompareAndSwap(false, true) {
+		w := <-c.waiting
+		if c.left(w); w.claimed.CompareAndSwap(false, true) {
 			w.verdict <- verdict{0, err}
 		}
+	}
+}
+
+// left counts a writer that does not wait any more.
+func (c *committer) left(w *write) {
+	if w.alone {
+		c.alone.Add(-1)
 	}
 }
 

@@ -102,12 +102,17 @@ func (l *life) live(way *mortal) {
 	t := l.t
 	store, stop := l.start(way)
 	submitted := l.submit(store)
+	revived := func() bool {
+		if !way.died() {
+			return false
+		}
+		stop()
+		way = &mortal{broker: way.broker, left: math.MaxInt, before: way.before}
+		store, stop = l.start(way)
+		return true
+	}
 	for start := time.Now(); time.Since(start) < 5*time.Minute; time.Sleep(500 * time.Millisecond) {
-		if ended := l.step(store); way.died() { // then another one goes on
-			stop()
-			way = &mortal{broker: way.broker, left: math.MaxInt, before: way.before}
-			store, stop = l.start(way)
-		} else if ended {
+		if ended := l.step(store); !revived() && ended {
 			break
 		}
 		if !submitted {
@@ -118,7 +123,7 @@ func (l *life) live(way *mortal) {
 	if err != nil || !f.Record.State.Final() {
 		t.Errorf("after minutes it is %s, %v", f.Record.State, err)
 	}
-	l.checkEnd(f)
+	l.checkEnd(f, revived)
 	stop()
 }
 
@@ -246,8 +251,9 @@ func (l *life) extend(ctx context.Context, store *streams.Store, d *streams.Deli
 	return store.Extend(ctx, []*streams.Delivery{d})
 }
 
-// checkEnd sees to it that the end is as it should be, and stays like that.
-func (l *life) checkEnd(f streams.Found) {
+// checkEnd sees to it that the end is as it should be, and stays like that, also if
+// the process dies only now.
+func (l *life) checkEnd(f streams.Found, revived func() bool) {
 	t := l.t
 	if l.story.cancelIn != "" {
 		if f.Record.State != millrace.Cancelled {
@@ -256,8 +262,9 @@ func (l *life) checkEnd(f streams.Found) {
 	} else if f.Record.State != millrace.Succeeded || len(f.Record.Attempts) != l.story.failures+1 {
 		t.Errorf("it ends as %s after %d attempts", f.Record.State, len(f.Record.Attempts))
 	}
-	for range 8 { // what the dead one had comes again
+	for range 12 { // what the dead one had comes again
 		time.Sleep(6 * time.Second)
+		revived()
 		if _, err := l.watcher.TrimDue(t.Context()); err != nil {
 			t.Error(err)
 		}

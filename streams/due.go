@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -11,10 +13,9 @@ import (
 	"millrace"
 )
 
-// Due is something whose time has come: a task, to be moved into its queue's log,
-// or a named schedule. It must end in [Store.Move], or in Ack or Release.
+// Due is something whose time has come: a task, which must end in [Store.Move], or
+// a named schedule, which must end in [Due.Ack] or [Due.Release].
 type Due struct {
-	receipt
 	// At is when its time came.
 	At time.Time
 	// Task is what waited, unless Fired is set.
@@ -22,12 +23,20 @@ type Due struct {
 	// Fired names a schedule instead.
 	Fired *Fired
 
-	sequence uint64 // in the log
+	receipt          // unless it waited under its second
+	delivered uint64 // how often it was, so
+	second    *second
+	written   uint64 // its sequence there
+	sequence  uint64 // in the log, before it waited
 }
 
 // DuePuller asks for what is due. It is not for several goroutines at once. Close
 // it when done.
-type DuePuller struct{ *pull }
+type DuePuller struct {
+	*pull
+	shard   int
+	seconds []*second // that have come, and of which not all is handed out
+}
 
 // Shards is how many streams share what waits: pull from each.
 func (s *Store) Shards() int { return scheduleStreams }
@@ -38,32 +47,66 @@ func (s *Store) PullDue(shard int) (*DuePuller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DuePuller{p}, nil
+	return &DuePuller{pull: p, shard: shard}, nil
 }
 
 // Next returns up to room things that are due, waiting a second or so for the
 // first. None and no error means that nothing is. What is no task of ours is
 // logged and dropped: there is nobody whom it could be given to.
 func (p *DuePuller) Next(ctx context.Context, room int) ([]*Due, error) {
-	msgs, err := p.next(ctx, room)
+	room = min(room, maxBatch)
+	var msgs []*nats.Msg
+	var err error
+	if len(p.seconds) > 0 {
+		msgs, err = p.poll(room)
+	} else {
+		msgs, err = p.next(ctx, room)
+	}
 	if err != nil {
 		return nil, err
 	}
-	var out []*Due
+	out := p.read(msgs)
+	if len(p.seconds) == 0 {
+		return out, nil
+	}
+	some, err := p.seconds[0].take(ctx, room)
+	if err == nil && len(some) == 0 {
+		err = p.seconds[0].leave()
+		p.seconds = p.seconds[1:]
+	}
+	if err != nil && len(out) > 0 { // it is asked for again, and what is here is not
+		p.store.log.Warn("cannot get all that is due, trying again", "error", err)
+		err = nil
+	}
+	return append(out, some...), err
+}
+
+// read takes the seconds that have come out of msgs and returns the rest.
+func (p *DuePuller) read(msgs []*nats.Msg) (out []*Due) {
 	for _, m := range msgs {
-		d, err := parseDue(m)
-		if err != nil {
+		d, err := p.parse(m)
+		switch {
+		case err != nil:
 			p.store.log.Error("dropped what was due, since it cannot be read", "subject", m.Subject, "error", err)
 			err = receipt{p.store.nc, m.Reply}.Ack()
-		} else {
-			d.receipt = receipt{p.store.nc, m.Reply}
+		case d != nil:
 			out = append(out, d)
 		}
 		if err != nil {
 			p.store.log.Warn("cannot acknowledge what was due", "subject", m.Subject, "error", err)
 		}
 	}
-	return out, nil
+	return out
+}
+
+// Close ends the requests that stand and hands back what came for them, and what is
+// not all handed out.
+func (p *DuePuller) Close() error {
+	var errs []error
+	for _, b := range p.seconds {
+		errs = append(errs, b.Release(0))
+	}
+	return errors.Join(append(errs, p.pull.Close())...)
 }
 
 // Restore creates the shard's consumer if it is missing. Call it when Next fails.
@@ -76,22 +119,78 @@ func (p *DuePuller) Restore(ctx context.Context) error {
 	return nil
 }
 
-func parseDue(m *nats.Msg) (*Due, error) {
-	if isFired(m.Subject) {
-		var f Fired
-		if err := decode(m.Data, &f); err != nil {
-			return nil, err
-		}
-		if err := millrace.ValidateScheduleName(f.Name); err != nil {
-			return nil, err
-		}
-		if m.Subject != firedSubject(f.Name) {
-			return nil, fmt.Errorf("it is of the schedule %s, which belongs elsewhere", f.Name)
-		}
-		return &Due{Fired: &f, At: f.Due}, nil
+// parse reads what is due. A second is kept instead.
+func (p *DuePuller) parse(m *nats.Msg) (*Due, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, err
 	}
+	r := receipt{p.store.nc, m.Reply}
+	var d *Due
+	switch stored := (stored{subject: m.Subject, data: m.Data}); {
+	case strings.HasPrefix(m.Subject, "due."+strconv.Itoa(p.shard)+".second."):
+		b, err := p.parseSecond(stored)
+		if err == nil {
+			b.receipt, b.delivered = r, meta.NumDelivered
+			p.seconds = append(p.seconds, b)
+		}
+		return nil, err
+	case isFired(m.Subject):
+		d, err = parseFired(stored)
+	default:
+		d, err = parseTimer(stored)
+	}
+	if err == nil {
+		d.receipt, d.delivered = r, meta.NumDelivered
+	}
+	return d, err
+}
+
+func (p *DuePuller) parseSecond(st stored) (*second, error) {
+	var r rung
+	if err := decode(st.data, &r); err != nil {
+		return nil, err
+	}
+	at := time.Unix(r.Second, 0)
+	if st.subject != rungSubject(p.shard, at) {
+		return nil, fmt.Errorf("it is the second %d, which belongs elsewhere", r.Second)
+	}
+	return &second{store: p.store, shard: p.shard, at: at, full: map[string]bool{}}, nil
+}
+
+func parseFired(st stored) (*Due, error) {
+	var f Fired
+	if err := decode(st.data, &f); err != nil {
+		return nil, err
+	}
+	if err := millrace.ValidateScheduleName(f.Name); err != nil {
+		return nil, err
+	}
+	if st.subject != firedSubject(f.Name) {
+		return nil, fmt.Errorf("it is of the schedule %s, which belongs elsewhere", f.Name)
+	}
+	return &Due{Fired: &f, At: f.Due}, nil
+}
+
+func parseTimer(st stored) (*Due, error) {
+	d, err := parseDueTask(st)
+	if err == nil && st.subject != dueSubject(d.Task.ID) {
+		err = fmt.Errorf("it is the task %s, which belongs elsewhere", d.Task.ID)
+	}
+	return d, err
+}
+
+func parseWaiting(st stored) (*Due, error) {
+	d, err := parseDueTask(st)
+	if err == nil && st.subject != waitingSubject(d.Task.ID, ceilSecond(d.At)) {
+		err = fmt.Errorf("it is the task %s, which belongs elsewhere", d.Task.ID)
+	}
+	return d, err
+}
+
+func parseDueTask(st stored) (*Due, error) {
 	var w waiting
-	if err := decode(m.Data, &w); err != nil {
+	if err := decode(st.data, &w); err != nil {
 		return nil, err
 	}
 	for _, err := range []error{millrace.ValidateID(w.Task.ID), millrace.ValidateKind(w.Task.Kind), millrace.ValidateQueue(w.Task.Queue)} {
@@ -99,23 +198,25 @@ func parseDue(m *nats.Msg) (*Due, error) {
 			return nil, err
 		}
 	}
-	if m.Subject != dueSubject(w.Task.ID) {
-		return nil, fmt.Errorf("it is the task %s, which belongs elsewhere", w.Task.ID)
-	}
-	return &Due{Task: w.Task, At: w.Due, sequence: w.Sequence}, nil
+	return &Due{Task: w.Task, At: w.Due, sequence: w.Sequence, written: st.seq}, nil
 }
 
 // Move brings tasks that are due into their queues' logs, each once, however often
-// it is due and whoever else is at it. Those that it cannot move now come again; the
-// error is that of one of them, wrapping [millrace.ErrQueueFull] if its queue has no
-// room.
+// it is due and whoever else is at it. Those that it cannot move now come again,
+// later each time; the error is that of one of them, wrapping
+// [millrace.ErrQueueFull] if its queue has no room.
 func (s *Store) Move(ctx context.Context, due []*Due) error {
 	byQueue := map[string][]*Due{}
 	var failed error
+	var moved []*Due
 	for _, d := range due {
 		if err := s.CheckQueue(d.Task.Queue); err != nil {
 			// Somebody else's configuration may have it.
-			failed = errors.Join(fmt.Errorf("move task %s: %w", d.Task.ID, err), d.Release(moveAgain))
+			failed = errors.Join(fmt.Errorf("move task %s: %w", d.Task.ID, err), d.putOff())
+			continue
+		}
+		if d.second != nil && d.second.full[d.Task.Queue] {
+			failed = fmt.Errorf("move task %s to queue %s: %w", d.Task.ID, d.Task.Queue, millrace.ErrQueueFull)
 			continue
 		}
 		byQueue[d.Task.Queue] = append(byQueue[d.Task.Queue], d)
@@ -131,20 +232,53 @@ func (s *Store) Move(ctx context.Context, due []*Due) error {
 				err = s.moveElsewhere(ctx, d)
 			}
 			if err == nil {
-				err = d.Ack()
+				moved = append(moved, d)
 			} else {
-				err = errors.Join(fmt.Errorf("move task %s to queue %s: %w", d.Task.ID, queue, err), d.Release(moveAgain))
+				if d.second != nil && errors.Is(err, millrace.ErrQueueFull) {
+					d.second.full[queue] = true
+				}
+				failed = errors.Join(fmt.Errorf("move task %s to queue %s: %w", d.Task.ID, queue, err), d.putOff())
 			}
-			if err != nil {
-				failed = err
-			}
+		}
+	}
+	if err := removeMoved(ctx, moved); err != nil {
+		return err
+	}
+	return failed
+}
+
+// removeMoved takes what was moved out of where it waited.
+func removeMoved(ctx context.Context, moved []*Due) (failed error) {
+	bySecond := map[*second][]*Due{}
+	for _, d := range moved {
+		if d.second != nil {
+			bySecond[d.second] = append(bySecond[d.second], d)
+		} else if err := d.Ack(); err != nil {
+			failed = err
+		}
+	}
+	for b, some := range bySecond {
+		if err := b.remove(ctx, some); err != nil {
+			failed = err
 		}
 	}
 	return failed
 }
 
-// moveAgain is how soon it is tried again to move a task.
-const moveAgain = time.Second
+// putOff lets a task that cannot be moved now come again. One that waited under its
+// second does when that does.
+func (d *Due) putOff() error {
+	if d.second != nil {
+		return nil
+	}
+	return d.Release(moveAgain(d.delivered))
+}
+
+// moveAgain is how soon it is tried again to move what could not be: a queue that
+// is full may stay so for long.
+func moveAgain(delivered uint64) time.Duration {
+	return time.Second << min(max(delivered, 1)-1, 5)
+}
 
 func (d *Due) message() *nats.Msg {
 	data, err := encode(d.Task)

@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -25,16 +26,24 @@ const maxLooked = 8 << 20
 
 // lastBy returns the last message of each subject that matches one of filters (a
 // direct get of several, ADR-31 of the NATS architecture records), in one request
-// unless they are large. Nothing found is no error. At most maxBatch messages come
-// back.
+// unless they are large. Nothing found is no error, and more than 1,024 are
+// errTooMany.
 //
 // With replicas any of them may answer, so what was written a moment ago can be
 // missing; a write that expects a revision finds out.
 func (s *Store) lastBy(ctx context.Context, stream string, filters ...string) ([]stored, error) {
+	return s.lastOf(ctx, stream, len(filters)+fewMore, filters)
+}
+
+// fewMore is for the filters that match a few subjects.
+const fewMore = 32
+
+// lastOf is lastBy for filters that match so many subjects at most.
+func (s *Store) lastOf(ctx context.Context, stream string, most int, filters []string) ([]stored, error) {
 	ask := directGet{MultiLast: filters, MaxBytes: maxLooked}
 	var found []stored
 	for {
-		some, end, err := s.getDirect(ctx, stream, ask)
+		some, end, err := s.getDirect(ctx, stream, most, ask)
 		if err != nil {
 			return nil, fmt.Errorf("look up in %s: %w", stream, err)
 		}
@@ -56,7 +65,7 @@ func (s *Store) lastBy(ctx context.Context, stream string, filters ...string) ([
 func (s *Store) scan(ctx context.Context, stream, filter string, visit func(stored) bool) error {
 	ask := directGet{NextBy: filter, Batch: maxBatch, MaxBytes: maxLooked, Seq: 1}
 	for {
-		some, end, err := s.getDirect(ctx, stream, ask)
+		some, end, err := s.getDirect(ctx, stream, maxBatch, ask)
 		if err != nil {
 			return fmt.Errorf("scan %s: %w", stream, err)
 		}
@@ -82,13 +91,14 @@ type directGet struct {
 	UpToSeq   uint64     `json:"up_to_seq,omitzero"`
 }
 
-// getDirect also returns the headers of the answer's end.
-func (s *Store) getDirect(ctx context.Context, stream string, ask directGet) ([]stored, nats.Header, error) {
+// getDirect gets so many messages at most. It also returns the headers of the
+// answer's end.
+func (s *Store) getDirect(ctx context.Context, stream string, most int, ask directGet) ([]stored, nats.Header, error) {
 	body, err := encode(ask)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := s.replies.send(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream, Data: body}, maxBatch+1)
+	c, err := s.replies.send(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream, Data: body}, most+1)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -109,6 +119,8 @@ func (s *Store) getDirect(ctx context.Context, stream string, ask directGet) ([]
 			found = append(found, st)
 		case status == "204", status == "404" && (len(ask.MultiLast) <= 1 || description == "No Results"):
 			return found, m.Header, nil
+		case status == "413":
+			return nil, nil, errTooMany
 		default:
 			// Also when one of several messages went while the server looked: it
 			// says 404 then, and does not send the rest.
@@ -116,6 +128,9 @@ func (s *Store) getDirect(ctx context.Context, stream string, ask directGet) ([]
 		}
 	}
 }
+
+// errTooMany is for a look-up that matches more than 1,024 subjects.
+var errTooMany = errors.New("too many messages at once")
 
 func parseStored(m *nats.Msg) (stored, error) {
 	seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)

@@ -28,7 +28,7 @@ type ListQuery struct {
 // long list only so much is looked at for one page.
 //
 // That is every task that has a record, and every task that was submitted for later
-// and whose time has not come. What is in its queue's log only has none: a task that
+// and whose time has not come, unless it comes in a moment. What is in its queue's log only has none: a task that
 // is pending, or in its first run. A task that changes between two pages may be
 // missing from both, or in both. Errors wrap [millrace.ErrInvalid], for a cursor
 // that is none, or [millrace.ErrUnavailable].
@@ -114,10 +114,10 @@ func (s *Store) listed(q ListQuery) []*listing {
 	}
 	for shard := range scheduleStreams {
 		all = append(all, &listing{
-			stream: scheduleStream(shard), filter: fmt.Sprintf("schedules.%d.task.>", shard),
+			stream: scheduleStream(shard), filter: fmt.Sprintf("waiting.%d.>", shard),
 			accept: func(st stored) (millrace.Record, bool) {
 				var w waiting
-				if err := decode(st.data, &w); err != nil || waitingSubject(w.Task.ID) != st.subject {
+				if err := decode(st.data, &w); err != nil || waitingSubject(w.Task.ID, ceilSecond(w.Due)) != st.subject {
 					return millrace.Record{}, false
 				}
 				r := w.record()
@@ -185,7 +185,7 @@ func (l *listing) fill(ctx context.Context, s *Store, limit int) error {
 // was too much for one answer.
 func (s *Store) window(ctx context.Context, l *listing, from uint64) (some []stored, whole bool, err error) {
 	batch := int(min(maxBatch, l.before-from))
-	some, end, err := s.getDirect(ctx, l.stream, directGet{NextBy: l.filter, Batch: batch, MaxBytes: maxLooked, Seq: from})
+	some, end, err := s.getDirect(ctx, l.stream, batch, directGet{NextBy: l.filter, Batch: batch, MaxBytes: maxLooked, Seq: from})
 	if err != nil {
 		return nil, false, fmt.Errorf("list %s: %w", l.stream, err)
 	}

@@ -77,7 +77,7 @@ func (s *Store) lookupDone(ctx context.Context, id string) (Found, bool, error) 
 
 // lookupWaiting finds a task that waits for its time.
 func (s *Store) lookupWaiting(ctx context.Context, id string) (Found, bool, error) {
-	found, err := s.lastBy(ctx, scheduleStream(shardOf(id)), waitingSubject(id), dueSubject(id))
+	found, err := s.lastBy(ctx, scheduleStream(shardOf(id)), waitingFilter(id), timerSubject(id), dueSubject(id))
 	if err != nil || len(found) == 0 {
 		return Found{}, false, err
 	}

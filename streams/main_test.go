@@ -35,11 +35,11 @@ func bubble(t *testing.T, do func(t *testing.T)) {
 	defer ats.Unregister()
 	now := time.Now()
 	emptyPools()
+	defer emptyPools() // also if it fails
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(now))
 		do(t)
 	})
-	emptyPools()
 }
 
 // emptyPools makes sure that no timer crosses a bubble's border: the NATS client

@@ -24,6 +24,14 @@ func newMessage(subject string, data []byte, revision uint64) *nats.Msg {
 	return m
 }
 
+// expectRevisionOf lets the revision that a message expects be that of the last one
+// that matches a filter.
+func expectRevisionOf(m *nats.Msg, filter string) {
+	if m.Header.Get("Nats-Expected-Last-Subject-Sequence") != "" {
+		m.Header.Set("Nats-Expected-Last-Subject-Sequence-Subject", filter)
+	}
+}
+
 // expireAfter lets the server remove m after d, rounded up to whole seconds,
 // which is what it counts in.
 func expireAfter(m *nats.Msg, d time.Duration) {

@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The names on the broker. Queues and ids are single tokens and a kind's dots
@@ -44,17 +45,55 @@ func deadSubject(queue, kind, id string) string {
 func taskFilter(queue, id string) string { return "tasks." + queue + ".*." + id }
 
 // shardOf is the number of the schedule stream that an id or a name belongs to.
-func shardOf(id string) int {
+func shardOf(id string) int { return int(hash(id) % scheduleStreams) }
+
+// drawerOf is which of the 256 drawers of its shard an id is in.
+func drawerOf(id string) string { return drawer(int(hash(id) >> 8 & 0xff)) }
+
+// drawer is the number of a drawer as two hexadecimal digits.
+func drawer(n int) string {
+	const digits = "0123456789abcdef"
+	return string([]byte{digits[n>>4], digits[n&15]})
+}
+
+func hash(id string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(id))
-	return int(h.Sum32() % scheduleStreams)
+	return h.Sum32()
 }
 
 func scheduleStream(shard int) string { return "SCHEDULES_" + strconv.Itoa(shard) }
 
-// waitingSubject is where a task waits for its time, and dueSubject where it is
-// when that has come.
-func waitingSubject(id string) string { return scheduleSubject("schedules", "task", id) }
+// waitingSubject is where a task waits for a second, among others. It is in a drawer
+// by some more of its id's hash: so who looks for an id, whatever it waits for, walks
+// past few others, and a second that is too large for one look has parts.
+func waitingSubject(id string, second time.Time) string {
+	return "waiting." + strconv.Itoa(shardOf(id)) + "." + drawerOf(id) + "." + strconv.FormatInt(second.Unix(), 10) + "." + id
+}
+
+// waitingFilter matches what waits of a task, whatever for.
+func waitingFilter(id string) string {
+	return "waiting." + strconv.Itoa(shardOf(id)) + "." + drawerOf(id) + ".*." + id
+}
+
+// secondFilter matches what waits for a second in a drawer of a shard, "*" for all.
+func secondFilter(shard int, drawer string, second time.Time) string {
+	return "waiting." + strconv.Itoa(shard) + "." + drawer + "." + strconv.FormatInt(second.Unix(), 10) + ".*"
+}
+
+// alarmSubject is where a second waits for which something waits, and rungSubject
+// where it is when it has come.
+func alarmSubject(shard int, second time.Time) string {
+	return "schedules." + strconv.Itoa(shard) + ".second." + strconv.FormatInt(second.Unix(), 10)
+}
+
+func rungSubject(shard int, second time.Time) string {
+	return "due." + strconv.Itoa(shard) + ".second." + strconv.FormatInt(second.Unix(), 10)
+}
+
+// timerSubject is where a task waits that has a schedule of its own, and dueSubject
+// where it is when its time has come.
+func timerSubject(id string) string { return scheduleSubject("schedules", "task", id) }
 
 func dueSubject(id string) string { return scheduleSubject("due", "task", id) }
 

@@ -65,16 +65,26 @@ func (s *Store) pullFrom(stream, consumer, what string) (*pull, error) {
 // the room is not asked for, since a request costs as much as a message. No
 // messages and no error means that none came.
 func (p *pull) next(ctx context.Context, room int) ([]*nats.Msg, error) {
-	p.forgetLost(time.Now())
-	if want := min(room, maxAsked) - p.Asked(); want > 0 && 2*want >= room {
-		if err := p.ask(want); err != nil {
-			return nil, err
-		}
-	}
-	if len(p.asked) == 0 {
-		return nil, nil
+	if err := p.keepAsking(room); err != nil || len(p.asked) == 0 {
+		return nil, err
 	}
 	return p.receive(ctx)
+}
+
+// poll is next for one who does not wait.
+func (p *pull) poll(room int) ([]*nats.Msg, error) {
+	if err := p.keepAsking(room); err != nil {
+		return nil, err
+	}
+	return p.receiveMore(nil), nil
+}
+
+func (p *pull) keepAsking(room int) error {
+	p.forgetLost(time.Now())
+	if want := min(room, maxAsked) - p.Asked(); want > 0 && 2*want >= room {
+		return p.ask(want)
+	}
+	return nil
 }
 
 // Asked is how many messages may still come that were asked for.
@@ -116,19 +126,15 @@ func (p *pull) ask(n int) error {
 func (p *pull) receive(ctx context.Context) ([]*nats.Msg, error) {
 	timer := time.NewTimer(time.Until(p.asked[len(p.asked)-1].until))
 	defer timer.Stop()
-	var msgs []*nats.Msg
-	take := func(m *nats.Msg) error {
-		isStatus, err := p.accept(m)
-		if !isStatus {
-			msgs = append(msgs, m)
-		}
-		return err
-	}
-	for len(msgs) == 0 && len(p.asked) > 0 {
+	for len(p.asked) > 0 {
 		select {
 		case m := <-p.msgs:
-			if err := take(m); err != nil {
+			isStatus, err := p.accept(m)
+			if err != nil {
 				return nil, err
+			}
+			if !isStatus {
+				return p.receiveMore([]*nats.Msg{m}), nil
 			}
 		case <-timer.C:
 			return nil, nil
@@ -136,17 +142,26 @@ func (p *pull) receive(ctx context.Context) ([]*nats.Msg, error) {
 			return nil, nil
 		}
 	}
+	return nil, nil
+}
+
+// receiveMore adds what is there to msgs.
+func (p *pull) receiveMore(msgs []*nats.Msg) []*nats.Msg {
 	for len(msgs) < maxPulled {
 		select {
 		case m := <-p.msgs:
-			if err := take(m); err != nil {
+			isStatus, err := p.accept(m)
+			if err != nil {
 				p.store.log.Warn("a pull request ended", "of", p.what, "error", err)
 			}
+			if !isStatus {
+				msgs = append(msgs, m)
+			}
 		default:
-			return msgs, nil
+			return msgs
 		}
 	}
-	return msgs, nil
+	return msgs
 }
 
 // accept counts one message, which may be what became of a request.

@@ -22,7 +22,7 @@ func (s *Store) Arm(ctx context.Context, f Fired) error {
 	if err := millrace.ValidateID(f.Name); err != nil {
 		return err
 	}
-	if _, err := s.schedule(ctx, f.Name, armedSubject(f.Name), firedSubject(f.Name), f.Due, f, anyRevision); err != nil {
+	if _, err := s.schedule(ctx, shardOf(f.Name), armedSubject(f.Name), firedSubject(f.Name), f.Due, f, anyRevision); err != nil {
 		return fmt.Errorf("arm schedule %s: %w", f.Name, err)
 	}
 	return nil

@@ -34,6 +34,7 @@ type Store struct {
 	dead    *committer
 	results *committer
 	waiting []*committer // by shard
+	alarms  []*alarms    // by shard
 	buckets map[string]*Bucket
 	stop    func()
 	running sync.WaitGroup
@@ -86,8 +87,9 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	for _, q := range cfg.Queues {
 		s.tasks[q] = s.startCommitter(background)
 	}
-	for range scheduleStreams {
+	for shard := range scheduleStreams {
 		s.waiting = append(s.waiting, s.startCommitter(background))
+		s.alarms = append(s.alarms, &alarms{store: s, shard: shard, known: map[int64]*alarm{}})
 	}
 	s.dead = s.startCommitter(background)
 	s.results = s.startCommitter(background)
@@ -129,6 +131,9 @@ func (s *Store) Close() {
 
 // Queues are the lanes that this store knows.
 func (s *Store) Queues() []string { return s.cfg.Queues }
+
+// Async reports whether the broker answers writes before they are on its disk.
+func (s *Store) Async() bool { return s.cfg.Async }
 
 // AckWait is how long a worker may be silent about a delivery: what the server goes
 // by, which may be longer than what was asked for.

@@ -4,27 +4,28 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"millrace"
 )
 
 // SweepWaiting removes what waits of tasks that are finished: those that were
 // cancelled when nobody could be told, for example. It returns how many there were.
+// And it wakes the movers for what should have been moved long ago: whoever left it
+// may have died before its alarm was set.
 func (s *Store) SweepWaiting(ctx context.Context) (uint64, error) {
 	removed := uint64(0)
 	for shard := range scheduleStreams {
-		var ids []string
-		prefix := fmt.Sprintf("schedules.%d.task.", shard)
-		err := s.scan(ctx, scheduleStream(shard), prefix+">", func(st stored) bool {
-			// An id that is none was put there by hand. As a filter it could match others.
-			if id := strings.TrimPrefix(st.subject, prefix); millrace.ValidateID(id) == nil {
-				ids = append(ids, id)
-			}
-			return true
-		})
+		ids, overdue, err := s.allWaiting(ctx, shard)
 		if err != nil {
 			return removed, err
+		}
+		for _, second := range overdue {
+			if err := s.alarms[shard].setAgain(ctx, second); err != nil {
+				return removed, fmt.Errorf("wake the movers: %w", err)
+			}
 		}
 		for some := range slices.Chunk(ids, maxPulled) {
 			n, err := s.sweep(ctx, some)
@@ -35,6 +36,42 @@ func (s *Store) SweepWaiting(ctx context.Context) (uint64, error) {
 		}
 	}
 	return removed, nil
+}
+
+// longOverdue is after how long nobody can be at moving something any more.
+const longOverdue = 2 * moveWait
+
+// allWaiting returns the tasks that wait in a shard, and the seconds that are past
+// for which something waits. Ids that are none were put there by hand. As a filter
+// they could match others.
+func (s *Store) allWaiting(ctx context.Context, shard int) (ids []string, overdue []time.Time, err error) {
+	prefix := fmt.Sprintf("schedules.%d.task.", shard)
+	err = s.scan(ctx, scheduleStream(shard), prefix+">", func(st stored) bool {
+		if id := strings.TrimPrefix(st.subject, prefix); millrace.ValidateID(id) == nil {
+			ids = append(ids, id)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	past := map[int64]bool{}
+	before := time.Now().Add(-longOverdue)
+	err = s.scan(ctx, scheduleStream(shard), fmt.Sprintf("waiting.%d.>", shard), func(st stored) bool {
+		parts := strings.Split(st.subject, ".")
+		unix, err := strconv.ParseInt(parts[len(parts)-2], 10, 64)
+		id := parts[len(parts)-1]
+		if err != nil || millrace.ValidateID(id) != nil || st.subject != waitingSubject(id, time.Unix(unix, 0)) {
+			return true
+		}
+		ids = append(ids, id)
+		if second := time.Unix(unix, 0); second.Before(before) && !past[unix] {
+			past[unix] = true
+			overdue = append(overdue, second)
+		}
+		return true
+	})
+	return ids, overdue, err
 }
 
 func (s *Store) sweep(ctx context.Context, ids []string) (uint64, error) {
@@ -50,8 +87,10 @@ func (s *Store) sweep(ctx context.Context, ids []string) (uint64, error) {
 	for _, st := range found {
 		// A record that cannot be read is told of when its task comes.
 		if r, err := parseRecord(st); err == nil && r.State.Final() {
-			if err := s.purge(ctx, scheduleStream(shardOf(r.ID)), waitingSubject(r.ID)); err != nil {
-				return removed, err
+			for _, subject := range []string{waitingFilter(r.ID), timerSubject(r.ID)} {
+				if err := s.purge(ctx, scheduleStream(shardOf(r.ID)), subject); err != nil {
+					return removed, err
+				}
 			}
 			removed++
 		}

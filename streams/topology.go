@@ -35,15 +35,16 @@ func (c Config) taskLog(queue string) jetstream.StreamConfig {
 	}
 }
 
-// schedules keeps what waits for its time; the server itself moves it from
-// schedules to due then, where the movers find it. As with the logs, an ack removes
-// nothing, since that would cost a sync for each; see trimDue.
+// schedules keeps what waits for its time. Of what lies under schedules the server
+// itself publishes each message again, under due, when its time has come, and there
+// the movers find it. As with the logs, an ack removes nothing, since that would
+// cost a sync for each; see trimDue.
 func (c Config) schedules(shard int) jetstream.StreamConfig {
 	n := strconv.Itoa(shard)
 	return jetstream.StreamConfig{
 		Name:               scheduleStream(shard),
 		Description:        "tasks and schedules that wait for their time",
-		Subjects:           []string{"schedules." + n + ".>", "due." + n + ".>"},
+		Subjects:           []string{"waiting." + n + ".>", "schedules." + n + ".>", "due." + n + ".>"},
 		Retention:          jetstream.LimitsPolicy,
 		Storage:            jetstream.FileStorage,
 		MaxMsgsPerSubject:  1,

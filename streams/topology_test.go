@@ -54,7 +54,7 @@ func TestTopology(t *testing.T) {
 	for n := range 4 {
 		shard := strconv.Itoa(n)
 		want["SCHEDULES_"+shard] = jetstream.StreamConfig{
-			Subjects: []string{"schedules." + shard + ".>", "due." + shard + ".>"},
+			Subjects: []string{"waiting." + shard + ".>", "schedules." + shard + ".>", "due." + shard + ".>"},
 			MaxBytes: -1, AllowRollup: true, AllowMsgSchedules: true,
 		}
 	}

@@ -2,7 +2,6 @@ package streams
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -105,7 +104,7 @@ func trimTo(needed, old, tasks uint64) uint64 {
 // firstSince is the sequence of the first task that was written at that time or
 // later, or the one after last.
 func (s *Store) firstSince(ctx context.Context, queue string, since time.Time, last uint64) (uint64, error) {
-	found, _, err := s.getDirect(ctx, taskStream(queue), directGet{NextBy: "tasks." + queue + ".>", Batch: 1, StartTime: &since})
+	found, _, err := s.getDirect(ctx, taskStream(queue), 1, directGet{NextBy: "tasks." + queue + ".>", Batch: 1, StartTime: &since})
 	if err != nil || len(found) == 0 {
 		return last + 1, err
 	}
@@ -145,35 +144,4 @@ func (s *Store) movedUpTo(ctx context.Context, shard int) (uint64, error) {
 		return 0, fmt.Errorf("%w: what is moved in %s: %w", millrace.ErrUnavailable, scheduleStream(shard), err)
 	}
 	return consumer.CachedInfo().AckFloor.Stream, nil
-}
-
-// purgeUpTo removes what a filter matches and lies before a sequence, and returns how
-// much that was.
-func (s *Store) purgeUpTo(ctx context.Context, stream, filter string, sequence uint64) (uint64, error) {
-	ask, err := encode(struct {
-		Filter string `json:"filter"`
-		Seq    uint64 `json:"seq"`
-	}{filter, sequence})
-	if err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
-	m, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+stream, ask)
-	if err != nil {
-		return 0, err
-	}
-	var answer struct {
-		Purged uint64 `json:"purged"`
-		Error  *struct {
-			Description string `json:"description"`
-		} `json:"error"`
-	}
-	if err := decode(m.Data, &answer); err != nil {
-		return 0, err
-	}
-	if answer.Error != nil {
-		return 0, errors.New(answer.Error.Description)
-	}
-	return answer.Purged, nil
 }

@@ -11,15 +11,19 @@ import (
 	"millrace"
 )
 
-// A task that waits for its time is a message that the server itself publishes
-// again, under another subject, when the time has come (ADR-51 of the NATS
-// architecture records). So it waits without a worker, without a place among the
-// consumer's pending, and without a process of ours:
+// A task that waits for its time is a message in a stream of its own. So it waits
+// without a worker, without a place among the consumer's pending, and without a
+// process of ours: the server says when the time has come (ADR-51 of the NATS
+// architecture records).
 //
-//	submitted for later     schedules ─► due ─► log
-//	parked for a retry      log ─► schedules ─► due ─► log
-//	checked out             the same, except that the time is put off while its
-//	                        worker lives: then it is the lease of the task
+//	submitted for later     waiting ─► log
+//	parked for a retry      log ─► waiting ─► log
+//	checked out             log ─► timer ─► log, the timer being put off while its
+//	                        worker lives: it is the lease of the task
+//
+// What waits for a while lies under its second, which has one schedule for all of
+// it (see second.go). What is put off again and again, or is due in a moment, has a
+// schedule of its own, its timer.
 //
 // Each step writes the next place before it leaves the last one. What died between
 // the two is in both, and the later step finds out: a place in the log is taken by
@@ -50,24 +54,38 @@ func (s *Store) SubmitAt(ctx context.Context, task millrace.RawTask, at time.Tim
 	if _, err := s.taskMessage(task); err != nil {
 		return err
 	}
-	if _, err := s.wait(ctx, waiting{Task: task, Due: at.UTC()}, 0); err != nil {
+	if err := s.wait(ctx, waiting{Task: task, Due: at.UTC()}, 0); err != nil {
 		return fmt.Errorf("submit for later: %w", err)
 	}
 	return nil
 }
 
-// wait lets a task wait, if what waits of it has that revision, and returns the
-// new one.
-func (s *Store) wait(ctx context.Context, w waiting, revision uint64) (uint64, error) {
-	return s.schedule(ctx, w.Task.ID, waitingSubject(w.Task.ID), dueSubject(w.Task.ID), w.Due, w, revision)
+// soon is for how short a wait a task gets a schedule of its own: its second may
+// have come before it is there.
+const soon = 3 * time.Second
+
+// wait lets a task wait, if what waits of it has that revision: zero for none.
+func (s *Store) wait(ctx context.Context, w waiting, revision uint64) error {
+	if time.Until(w.Due) < soon {
+		_, err := s.setTimer(ctx, w, revision)
+		return err
+	}
+	return s.waitForSecond(ctx, w, revision)
 }
 
-func (s *Store) schedule(ctx context.Context, id, subject, target string, due time.Time, body any, revision uint64) (uint64, error) {
-	msg, err := scheduled(id, subject, target, due, body, revision)
+// setTimer lets a task wait on its own, if its timer has that revision, and returns
+// the new one.
+func (s *Store) setTimer(ctx context.Context, w waiting, revision uint64) (uint64, error) {
+	return s.schedule(ctx, shardOf(w.Task.ID), timerSubject(w.Task.ID), dueSubject(w.Task.ID), w.Due, w, revision)
+}
+
+// schedule lets the server publish body as target when it is due.
+func (s *Store) schedule(ctx context.Context, shard int, subject, target string, due time.Time, body any, revision uint64) (uint64, error) {
+	msg, err := scheduled(subject, target, due, body, revision)
 	if err != nil {
 		return 0, err
 	}
-	return s.waiting[shardOf(id)].store(ctx, msg)
+	return s.waiting[shard].store(ctx, msg)
 }
 
 // LastDue is the latest time that anything can wait for. The server counts the
@@ -76,13 +94,13 @@ func (s *Store) schedule(ctx context.Context, id, subject, target string, due ti
 func LastDue() time.Time { return time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // scheduled makes a message that the server publishes again as target when it is due.
-func scheduled(id, subject, target string, due time.Time, body any, revision uint64) (*nats.Msg, error) {
+func scheduled(subject, target string, due time.Time, body any, revision uint64) (*nats.Msg, error) {
 	if due.After(LastDue()) {
-		return nil, fmt.Errorf("%w: %s is due after %s, which is as far as the broker counts", millrace.ErrInvalid, id, LastDue().Format(time.DateOnly))
+		return nil, fmt.Errorf("%w: it is due after %s, which is as far as the broker counts", millrace.ErrInvalid, LastDue().Format(time.DateOnly))
 	}
 	data, err := encode(body)
 	if err != nil {
-		return nil, fmt.Errorf("%w: schedule %s: %w", millrace.ErrInvalid, id, err)
+		return nil, fmt.Errorf("%w: %w", millrace.ErrInvalid, err)
 	}
 	msg := newMessage(subject, data, revision)
 	msg.Header.Set("Nats-Schedule", "@at "+ceilSecond(due).UTC().Format(time.RFC3339))
@@ -91,13 +109,13 @@ func scheduled(id, subject, target string, due time.Time, body any, revision uin
 }
 
 // mayGrow is how much longer a waiting task can get: its due time has more or fewer
-// digits, and so has the number of its attempts.
-const mayGrow = 64
+// digits, and so has the number of its attempts; under its second its headers differ.
+const mayGrow = 256
 
 // canWait reports whether a task can wait outside its queue's log. One that is as
 // large as the broker takes cannot, since what waits is larger by some words.
 func (s *Store) canWait(w waiting) bool {
-	msg, err := scheduled(w.Task.ID, waitingSubject(w.Task.ID), dueSubject(w.Task.ID), w.Due, w, anyRevision)
+	msg, err := scheduled(timerSubject(w.Task.ID), dueSubject(w.Task.ID), w.Due, w, anyRevision)
 	return err == nil && int64(msg.Size())+mayGrow <= s.nc.MaxPayload()-maxHeaders
 }
 
@@ -129,11 +147,13 @@ func (s *Store) park(ctx context.Context, d *Delivery, r millrace.Record, due ti
 	if err := s.putRecord(ctx, d, r, 0); err != nil {
 		return err
 	}
-	revision := uint64(anyRevision)
+	var err error
 	if d.CheckedOut() {
-		revision = d.lease // what waits is its lease
+		_, err = s.setTimer(ctx, d.waiting(due), d.lease) // its lease is put off until then
+	} else {
+		err = s.wait(ctx, d.waiting(due), anyRevision)
 	}
-	if _, err := s.wait(ctx, d.waiting(due), revision); err != nil {
+	if err != nil {
 		return fmt.Errorf("park task %s: %w", r.ID, err)
 	}
 	return d.Ack()
@@ -162,7 +182,7 @@ func (s *Store) parkAgain(ctx context.Context, deliveries []*Delivery) []*Delive
 		if due.IsZero() {
 			due = time.Now().Add(s.cfg.AckWait)
 		}
-		_, err := s.wait(ctx, d.waiting(due), 0)
+		err := s.wait(ctx, d.waiting(due), 0)
 		if err == nil || errors.Is(err, millrace.ErrConflict) {
 			err = d.Ack()
 		} else {

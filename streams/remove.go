@@ -1,0 +1,71 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"millrace"
+)
+
+// purge removes what lies on a subject.
+func (s *Store) purge(ctx context.Context, stream, subject string) error {
+	ctx, cancel := s.replies.link.bind(ctx)
+	defer cancel()
+	st, err := s.js.Stream(ctx, stream)
+	if err == nil {
+		err = st.Purge(ctx, jetstream.WithPurgeSubject(subject))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: remove %s: %w", millrace.ErrUnavailable, subject, err)
+	}
+	return nil
+}
+
+// deleteMessage removes one message, if it is still there. Its subject need not be
+// one that is fit for a filter.
+func (s *Store) deleteMessage(ctx context.Context, stream string, sequence uint64) error {
+	ctx, cancel := s.replies.link.bind(ctx)
+	defer cancel()
+	st, err := s.js.Stream(ctx, stream)
+	if err == nil {
+		err = st.DeleteMsg(ctx, sequence)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("%w: remove %d from %s: %w", millrace.ErrUnavailable, sequence, stream, err)
+	}
+	return nil
+}
+
+// purgeUpTo removes what a filter matches and lies before a sequence, and returns how
+// much that was.
+func (s *Store) purgeUpTo(ctx context.Context, stream, filter string, sequence uint64) (uint64, error) {
+	ask, err := encode(struct {
+		Filter string `json:"filter"`
+		Seq    uint64 `json:"seq"`
+	}{filter, sequence})
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	m, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE."+stream, ask)
+	if err != nil {
+		return 0, err
+	}
+	var answer struct {
+		Purged uint64 `json:"purged"`
+		Error  *struct {
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := decode(m.Data, &answer); err != nil {
+		return 0, err
+	}
+	if answer.Error != nil {
+		return 0, errors.New(answer.Error.Description)
+	}
+	return answer.Purged, nil
+}

@@ -1,0 +1,266 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"millrace"
+)
+
+// What waits for the same second lies under it, and one schedule for all of it, the
+// second's alarm, wakes a mover then, which takes them in large batches. A schedule
+// for each of them would cost the server two syncs each when it fires: with 100,000
+// due at once those take 40 s, in which hardly anything else is written.
+//
+// The alarm is set before the task is there, so no task waits without one. If that
+// took until the second had almost come, it may have rung too early, and is set
+// again. What a process leaves that dies just then is found by [Store.SweepWaiting].
+
+// waitForSecond lets a task wait under its second, if what waits of it has that
+// revision: zero for none.
+func (s *Store) waitForSecond(ctx context.Context, w waiting, revision uint64) error {
+	second := ceilSecond(w.Due)
+	if second.After(LastDue()) {
+		return fmt.Errorf("%w: it is due after %s, which is as far as the broker counts", millrace.ErrInvalid, LastDue().Format(time.DateOnly))
+	}
+	data, err := encode(w)
+	if err != nil {
+		return fmt.Errorf("%w: %w", millrace.ErrInvalid, err)
+	}
+	msg := newMessage(waitingSubject(w.Task.ID, second), data, revision)
+	expectRevisionOf(msg, waitingFilter(w.Task.ID))
+	alarms := s.alarms[shardOf(w.Task.ID)]
+	if err := alarms.set(ctx, second); err != nil {
+		return err
+	}
+	_, err = s.waiting[shardOf(w.Task.ID)].store(ctx, msg)
+	if time.Until(second) < soon/2 && (err == nil || errors.Is(err, millrace.ErrConflict)) {
+		err = errors.Join(err, alarms.setAgain(ctx, second))
+	}
+	return err
+}
+
+// alarms are the schedules that wake the movers of a shard.
+type alarms struct {
+	store *Store
+	shard int
+
+	mu    sync.Mutex
+	known map[int64]*alarm // by Unix second
+}
+
+// alarm is one that was set by this process, or is being set.
+type alarm struct {
+	done chan struct{}
+	err  error
+}
+
+// maxKnown bounds the alarms that are known to be set. To set one twice does no harm.
+const maxKnown = 4096
+
+// set sees to it that there is an alarm for that second.
+func (a *alarms) set(ctx context.Context, second time.Time) error {
+	a.mu.Lock()
+	known, ok := a.known[second.Unix()]
+	if !ok {
+		if len(a.known) >= maxKnown {
+			clear(a.known)
+		}
+		known = &alarm{done: make(chan struct{})}
+		a.known[second.Unix()] = known
+	}
+	a.mu.Unlock()
+	if ok {
+		<-known.done
+		return known.err
+	}
+	// Others wait for it too, so it is not up to this one to give up.
+	if known.err = a.setAgain(context.WithoutCancel(ctx), second); known.err != nil {
+		a.mu.Lock()
+		if a.known[second.Unix()] == known {
+			delete(a.known, second.Unix())
+		}
+		a.mu.Unlock()
+	}
+	close(known.done)
+	return known.err
+}
+
+// setAgain sets the alarm, whether there is one or not. If its second has come it
+// rings at once.
+func (a *alarms) setAgain(ctx context.Context, second time.Time) error {
+	_, err := a.store.schedule(ctx, a.shard, alarmSubject(a.shard, second), rungSubject(a.shard, second), second,
+		rung{Second: second.Unix()}, anyRevision)
+	return err
+}
+
+// rung is what an alarm says.
+type rung struct {
+	Second int64 `json:"second"`
+}
+
+// second is what waited for one second in a shard, and is being moved.
+type second struct {
+	receipt   // of its alarm
+	store     *Store
+	shard     int
+	at        time.Time
+	delivered uint64 // how often its alarm was
+
+	look look
+	upTo uint64          // the last sequence that there was when it was looked at first
+	full map[string]bool // queues that had no room
+
+	listed []stored // not handed out yet
+	out    int      // handed out, and not removed
+	moved  []*Due   // of those
+}
+
+// take hands out up to room tasks of it. None and no error means that there are no
+// more.
+func (b *second) take(ctx context.Context, room int) ([]*Due, error) {
+	// Whoever moves a large one shows that it lives.
+	if err := b.respond("+WPI"); err != nil {
+		return nil, err
+	}
+	for {
+		if err := b.list(ctx); err != nil {
+			return nil, fmt.Errorf("look up what is due at %s: %w", b.at.UTC().Format(time.RFC3339), err)
+		}
+		if len(b.listed) == 0 {
+			return nil, nil
+		}
+		some := b.listed[:min(room, len(b.listed))]
+		b.listed = b.listed[len(some):]
+		out := make([]*Due, 0, len(some))
+		for _, st := range some {
+			d, err := parseWaiting(st)
+			if err != nil {
+				b.store.log.Error("dropped what was due, since it cannot be read", "subject", st.subject, "error", err)
+				if err := b.store.deleteMessage(ctx, scheduleStream(b.shard), st.seq); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			d.second = b
+			out = append(out, d)
+		}
+		b.out += len(out)
+		if len(out) > 0 {
+			return out, nil
+		}
+	}
+}
+
+// look is where in a second the next ones are to be found. The server looks up 1,024
+// at once and refuses if there are more: then they are looked for in a fourth of the
+// drawers, and so on.
+type look struct {
+	drawer, drawers int // the next one, and how many from there
+	seq             uint64
+}
+
+const allDrawers = 256
+
+// list sees to it that something is listed, unless nothing is left.
+func (b *second) list(ctx context.Context) error {
+	stream := scheduleStream(b.shard)
+	for len(b.listed) == 0 && b.look.drawer < allDrawers {
+		if b.look.drawers == 0 {
+			b.look.drawers = allDrawers
+			_, last, err := b.store.bounds(ctx, stream)
+			if err != nil {
+				return err
+			}
+			b.upTo = last
+		}
+		var found []stored
+		var err error
+		if b.look.seq > 0 {
+			found, err = b.listDrawer(ctx)
+		} else {
+			found, err = b.store.lastOf(ctx, stream, maxListed, b.filters())
+		}
+		switch {
+		case errors.Is(err, errTooMany) && b.look.drawers == 1:
+			b.look.seq = 1 // that many in one drawer have to be walked
+			continue
+		case errors.Is(err, errTooMany):
+			b.look.drawers /= 4
+			continue
+		case err != nil:
+			return err
+		}
+		if b.look.seq == 0 {
+			b.look.drawer += b.look.drawers
+		}
+		// What was written since has set the alarm again.
+		b.listed = slices.DeleteFunc(found, func(st stored) bool { return st.seq > b.upTo })
+	}
+	return nil
+}
+
+// maxListed is what the server looks up at once.
+const maxListed = 1024
+
+func (b *second) filters() []string {
+	if b.look.drawers == allDrawers {
+		return []string{secondFilter(b.shard, "*", b.at)}
+	}
+	all := make([]string, b.look.drawers)
+	for i := range all {
+		all[i] = secondFilter(b.shard, drawer(b.look.drawer+i), b.at)
+	}
+	return all
+}
+
+// listDrawer walks through a drawer.
+func (b *second) listDrawer(ctx context.Context) ([]stored, error) {
+	ask := directGet{NextBy: secondFilter(b.shard, drawer(b.look.drawer), b.at), Batch: maxBatch, MaxBytes: maxLooked, Seq: b.look.seq}
+	found, _, err := b.store.getDirect(ctx, scheduleStream(b.shard), maxBatch, ask)
+	if len(found) > 0 {
+		b.look.seq = found[len(found)-1].seq + 1
+	} else if err == nil {
+		b.look.seq = 0
+		b.look.drawer++
+	}
+	return found, err
+}
+
+// leave is for a second of which all was handed out: if all was moved it is done
+// with, else it comes again.
+func (b *second) leave() error {
+	if b.out == 0 {
+		return b.Ack()
+	}
+	return b.Release(moveAgain(b.delivered))
+}
+
+// remove takes what was moved out of where it waited, when nothing is left to move:
+// to find it takes the server as long as all that waits for that second is.
+func (b *second) remove(ctx context.Context, moved []*Due) error {
+	b.moved = append(b.moved, moved...)
+	if len(b.listed) > 0 || b.look.drawer < allDrawers {
+		return nil
+	}
+	var err error
+	if len(b.moved) == b.out {
+		_, err = b.store.purgeUpTo(ctx, scheduleStream(b.shard), secondFilter(b.shard, "*", b.at), b.upTo+1)
+	} else {
+		for _, d := range b.moved {
+			if err = b.store.purge(ctx, scheduleStream(b.shard), waitingSubject(d.Task.ID, b.at)); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove what was moved: %w", err)
+	}
+	b.out -= len(b.moved)
+	b.moved = nil
+	return nil
+}
