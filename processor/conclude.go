@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"millrace"
+	"millrace/streams"
 )
 
 // conclude writes the outcome down, as often as it takes while the lease lasts,
@@ -39,6 +40,37 @@ func (p *Processor) conclude(run *run) {
 		}
 		time.Sleep(pause)
 	}
+}
+
+// concludeAll writes down together what came of a batch, as far as that is final,
+// and returns those with whom there is more to do.
+func (p *Processor) concludeAll(runs []*run) (rest []*run) {
+	var final []*run
+	var all []streams.Finished
+	for _, run := range runs {
+		j, o := run.job, run.outcome
+		if !o.state.Final() || o.state != millrace.Succeeded && p.leases.lost(j) {
+			rest = append(rest, run)
+			continue
+		}
+		j.writing.Lock()
+		final = append(final, run)
+		all = append(all, streams.Finished{
+			Delivery: j.Delivery, Final: conclusion(recordOf(j), j.lost, run.attempt, o, run.result), TTL: run.terms.resultTTL,
+		})
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
+	defer cancel()
+	for i, err := range p.store.FinishAll(ctx, all) {
+		final[i].closed = err == nil
+		final[i].writing.Unlock()
+		if err != nil {
+			rest = append(rest, final[i])
+		} else {
+			p.leases.drop(final[i].job)
+		}
+	}
+	return rest
 }
 
 func (p *Processor) write(j *job, r millrace.Record, o outcome, ttl time.Duration) (err error) {

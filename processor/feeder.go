@@ -35,7 +35,7 @@ func (p *Processor) newFeeders(ctx context.Context) ([]*feeder, error) {
 		}
 		all = append(all, &feeder{
 			p: p, lane: l, puller: puller, log: p.log.With("queue", l.Name),
-			old: last, early: p.cfg.Concurrency*p.largestBatch() + maxPrefetch + maxFinishing,
+			old: last, early: min(p.cfg.Concurrency*p.largestBatch()+maxPrefetch+maxFinishing, streams.MaxUnderWay),
 		})
 	}
 	return all, nil

@@ -139,6 +139,7 @@ type Processor struct {
 	leases     *leases
 	reports    *reports
 	finishing  chan struct{}  // places for outcomes that are being written
+	batches    chan struct{}  // the same for those of batches
 	working    sync.WaitGroup // every task from its start to its outcome
 	stuck      atomic.Int64   // handlers that were given up and have not returned
 	stopping   atomic.Bool    // Run is to end
@@ -154,13 +155,17 @@ func New(store *streams.Store, cfg Config) *Processor {
 	cfg = cfg.withDefaults(store.Queues())
 	return &Processor{
 		cfg: cfg, store: store, log: cfg.Logger, handlers: map[string]handler{},
-		finishing: make(chan struct{}, maxFinishing),
+		finishing: make(chan struct{}, maxFinishing), batches: make(chan struct{}, maxBatches),
 	}
 }
 
-// maxFinishing bounds the outcomes that wait to be written. A handler's place is
-// free again as soon as it has returned, so that many outcomes share a write.
-const maxFinishing = 1024
+// maxFinishing bounds the outcomes that wait to be written, and maxBatches those of
+// batches. A handler's place is free again as soon as it has returned, so that many
+// outcomes share a write.
+const (
+	maxFinishing = 1024
+	maxBatches   = 8
+)
 
 // errShutdown is the cause of a handler's context when the grace is over.
 var errShutdown = errors.New("the worker is shutting down")

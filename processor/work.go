@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"millrace"
+	"millrace/streams"
 )
 
 // run is a task on its way through a handler.
@@ -43,16 +45,35 @@ func (p *Processor) work(jobs []*job) {
 	}
 	calls = p.mark(calls)
 	p.call(h, calls)
-	for _, r := range append(over, calls...) {
-		p.finishing <- struct{}{}
-		p.working.Go(func() {
-			if r.decided.CompareAndSwap(false, true) {
-				p.conclude(r)
-			}
-			<-p.finishing
-		})
+	if len(calls) > 1 {
+		p.finish(p.batches, calls)
+	} else {
+		over = append(over, calls...)
+	}
+	for _, r := range over {
+		p.finish(p.finishing, []*run{r})
 	}
 	p.dispatcher.freed(jobs)
+}
+
+// finish lets the outcomes of some tasks be written, as soon as there is a place.
+func (p *Processor) finish(places chan struct{}, runs []*run) {
+	places <- struct{}{}
+	p.working.Go(func() {
+		defer func() { <-places }()
+		runs = slices.DeleteFunc(runs, func(r *run) bool { return !r.decided.CompareAndSwap(false, true) })
+		if len(runs) > 1 {
+			runs = p.concludeAll(runs)
+		}
+		var concluding sync.WaitGroup
+		for _, r := range runs[min(1, len(runs)):] {
+			concluding.Go(func() { p.conclude(r) })
+		}
+		if len(runs) > 0 {
+			p.conclude(runs[0])
+		}
+		concluding.Wait()
+	})
 }
 
 // prejudge reports whether the task is not to run, and what becomes of it then.
@@ -83,36 +104,33 @@ func unknownDelay(delivered uint64) time.Duration {
 // returns those that may run now. The others come again: they are not this worker's
 // to conclude.
 func (p *Processor) mark(runs []*run) []*run {
-	var marking sync.WaitGroup
-	marked := make([]bool, len(runs))
-	for i, r := range runs {
-		if marked[i] = !r.marked; r.marked {
-			marking.Go(func() { marked[i] = p.note(r.job) })
+	var marks []streams.Noted
+	for _, r := range runs {
+		if r.marked {
+			marks = append(marks, streams.Noted{Delivery: r.Delivery, Current: running(r.job)})
 		}
 	}
-	marking.Wait()
-	out := runs[:0]
-	for i, r := range runs {
-		if marked[i] {
-			out = append(out, r)
-		} else {
-			p.leases.drop(r.job)
-		}
+	if len(marks) == 0 {
+		return runs
 	}
-	return out
-}
-
-func (p *Processor) note(j *job) bool {
 	ctx, cancel := context.WithTimeout(p.handlerCtx, p.store.AckWait())
 	defer cancel()
-	if err := p.store.Note(ctx, j.Delivery, running(j)); err != nil {
-		p.log.Warn("cannot mark a task as running; it comes again", "task", j.Task.ID, "error", err)
+	errs := p.store.NoteAll(ctx, marks)
+	return slices.DeleteFunc(runs, func(r *run) bool {
+		if !r.marked {
+			return false
+		}
+		err := errs[0]
+		if errs = errs[1:]; err == nil {
+			return false
+		}
+		p.log.Warn("cannot mark a task as running; it comes again", "task", r.Task.ID, "error", err)
 		// In case of a conflict somebody else has it or has finished it: the next
 		// delivery sees their record.
-		p.release(j, time.Second)
-		return false
-	}
-	return true
+		p.release(r.job, time.Second)
+		p.leases.drop(r.job)
+		return true
+	})
 }
 
 // call runs the handler for those of the tasks that are still ours, within its time.

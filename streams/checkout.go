@@ -26,7 +26,7 @@ func (s *Store) CheckOut(ctx context.Context, d *Delivery, r millrace.Record) er
 		return s.Extend(ctx, []*Delivery{d})
 	}
 	r.Parked = d.Sequence
-	err := s.putRecord(ctx, d, r, 0)
+	err := s.putRecord(ctx, d, r)
 	if errors.Is(err, millrace.ErrConflict) {
 		err = s.adoptRecord(ctx, d, r, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"millrace"
 )
 
@@ -65,11 +67,42 @@ func parseRecord(st stored) (*millrace.Record, error) {
 // that it waits to be tried again. It returns [millrace.ErrConflict] if somebody
 // else wrote since the delivery: then the task is not this worker's any more.
 func (s *Store) Note(ctx context.Context, d *Delivery, r millrace.Record) error {
-	r.Parked = 0
-	if d.CheckedOut() {
-		r.Parked = d.Sequence
+	return s.NoteAll(ctx, []Noted{{d, r}})[0]
+}
+
+// Noted is an unfinished task and its record.
+type Noted struct {
+	*Delivery
+	Current millrace.Record
+}
+
+// NoteAll is Note for many, whose writes are made together. It returns an error, or
+// nil, for each.
+func (s *Store) NoteAll(ctx context.Context, all []Noted) []error {
+	errs := make([]error, len(all))
+	msgs, written := make([]*nats.Msg, 0, len(all)), make([]int, 0, len(all))
+	for i := range all {
+		n := &all[i]
+		n.Current.Parked = 0
+		if n.CheckedOut() {
+			n.Current.Parked = n.Sequence
+		}
+		msg, err := recordMessage(n.Delivery, n.Current, 0)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		msgs, written = append(msgs, msg), append(written, i)
 	}
-	return s.putRecord(ctx, d, r, 0)
+	for j, v := range s.results.storeAll(ctx, msgs) {
+		n := &all[written[j]]
+		if v.err != nil {
+			errs[written[j]] = fmt.Errorf("record of %s: %w", n.Current.ID, v.err)
+			continue
+		}
+		n.Delivery.Record, n.revision = &n.Current, v.seq
+	}
+	return errs
 }
 
 // longRelease is the longest wait for which a task keeps its place with the
@@ -96,32 +129,69 @@ func (s *Store) Retry(ctx context.Context, d *Delivery, r millrace.Record, delay
 	return d.Release(delay)
 }
 
+// Finished is a task that has come to its end.
+type Finished struct {
+	*Delivery
+	// Final is its record, which is to be shown for TTL.
+	Final millrace.Record
+	TTL   time.Duration
+}
+
 // Finish writes the final record and takes the task off its queue. A failed task
 // is kept among the dead first. If somebody else has finished it meanwhile, their
 // record stands, this one is dropped, and the error is [millrace.ErrConflict].
 func (s *Store) Finish(ctx context.Context, d *Delivery, r millrace.Record, ttl time.Duration) error {
-	if r.FinishedAt.IsZero() {
-		r.FinishedAt = time.Now().UTC()
+	return s.FinishAll(ctx, []Finished{{d, r, ttl}})[0]
+}
+
+// FinishAll is Finish for many, whose writes are made together. It returns an error,
+// or nil, for each.
+func (s *Store) FinishAll(ctx context.Context, all []Finished) []error {
+	for i := range all {
+		all[i].complete()
 	}
-	ttl = max(ttl, time.Second)
-	r.ExpiresAt, r.Parked = r.FinishedAt.Add(ttl), 0
-	if r.State == millrace.Failed {
-		if err := s.bury(ctx, d, r); err != nil {
-			return err
+	errs := s.bury(ctx, all)
+	msgs, written := make([]*nats.Msg, 0, len(all)), make([]int, 0, len(all))
+	for i, f := range all {
+		if errs[i] != nil {
+			continue
 		}
+		// Its last second is not the moment to forget that the task was done.
+		msg, err := recordMessage(f.Delivery, f.Final, f.TTL+forgetAfter)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		msgs, written = append(msgs, msg), append(written, i)
 	}
-	// Its last second is not the moment to forget that the task was done.
-	err := s.putRecord(ctx, d, r, ttl+forgetAfter)
-	if errors.Is(err, millrace.ErrConflict) && r.State == millrace.Failed {
-		return errors.Join(err, s.unbury(ctx, r))
+	for j, v := range s.results.storeAll(ctx, msgs) {
+		errs[written[j]] = s.finished(ctx, all[written[j]], v)
 	}
-	if err != nil {
-		return err
+	return errs
+}
+
+// complete adds what every final record has.
+func (f *Finished) complete() {
+	if f.Final.FinishedAt.IsZero() {
+		f.Final.FinishedAt = time.Now().UTC()
 	}
-	if d.CheckedOut() {
-		return s.giveUpLease(ctx, d)
+	f.TTL = max(f.TTL, time.Second)
+	f.Final.ExpiresAt, f.Final.Parked = f.Final.FinishedAt.Add(f.TTL), 0
+}
+
+// finished lets go of a task whose final record has been written, or has not.
+func (s *Store) finished(ctx context.Context, f Finished, v verdict) error {
+	switch {
+	case errors.Is(v.err, millrace.ErrConflict) && f.Final.State == millrace.Failed:
+		return errors.Join(fmt.Errorf("record of %s: %w", f.Final.ID, v.err), s.unbury(ctx, f.Final))
+	case v.err != nil:
+		return fmt.Errorf("record of %s: %w", f.Final.ID, v.err)
 	}
-	return d.Ack()
+	f.Delivery.Record, f.revision = &f.Final, v.seq
+	if f.CheckedOut() {
+		return s.giveUpLease(ctx, f.Delivery)
+	}
+	return f.Ack()
 }
 
 // forgetAfter is how much longer than it is shown a final record is kept: it is
@@ -129,14 +199,10 @@ func (s *Store) Finish(ctx context.Context, d *Delivery, r millrace.Record, ttl 
 // or when a worker wakes up that was frozen with it.
 const forgetAfter = time.Hour
 
-func (s *Store) putRecord(ctx context.Context, d *Delivery, r millrace.Record, ttl time.Duration) error {
-	data, err := encode(r)
+func (s *Store) putRecord(ctx context.Context, d *Delivery, r millrace.Record) error {
+	msg, err := recordMessage(d, r, 0)
 	if err != nil {
-		return fmt.Errorf("%w: record of %s: %w", millrace.ErrInvalid, r.ID, err)
-	}
-	msg := newMessage(recordSubject(r.ID), data, d.revision)
-	if ttl > 0 {
-		expireAfter(msg, ttl)
+		return err
 	}
 	seq, err := s.results.store(ctx, msg)
 	if err != nil {
@@ -144,6 +210,20 @@ func (s *Store) putRecord(ctx context.Context, d *Delivery, r millrace.Record, t
 	}
 	d.Record, d.revision = &r, seq
 	return nil
+}
+
+// recordMessage is r as it is stored, if nobody has written since the delivery. For
+// zero, ttl is that of the bucket.
+func recordMessage(d *Delivery, r millrace.Record, ttl time.Duration) (*nats.Msg, error) {
+	data, err := encode(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: record of %s: %w", millrace.ErrInvalid, r.ID, err)
+	}
+	msg := newMessage(recordSubject(r.ID), data, d.revision)
+	if ttl > 0 {
+		expireAfter(msg, ttl)
+	}
+	return msg, nil
 }
 
 // Dead is a task that failed for good, as it is kept in the stream DEAD.
@@ -157,28 +237,47 @@ type Dead struct {
 	Truncated bool `json:"truncated,omitzero"`
 }
 
-// bury keeps a failed task among the dead. Doing it twice keeps it once.
-func (s *Store) bury(ctx context.Context, d *Delivery, r millrace.Record) error {
-	dead := Dead{Task: d.Task, Record: r}
-	if d.Malformed != nil {
-		dead.Body = d.body
+// bury keeps those that failed among the dead. Doing it twice keeps them once.
+func (s *Store) bury(ctx context.Context, all []Finished) []error {
+	errs := make([]error, len(all))
+	var msgs []*nats.Msg
+	var buried []int
+	for i, f := range all {
+		if f.Final.State != millrace.Failed {
+			continue
+		}
+		msg, err := s.deadMessage(f)
+		if err != nil {
+			errs[i] = fmt.Errorf("%w: dead task %s: %w", millrace.ErrInvalid, f.Final.ID, err)
+			continue
+		}
+		msgs, buried = append(msgs, msg), append(buried, i)
+	}
+	if len(msgs) == 0 {
+		return errs
+	}
+	for j, v := range s.dead.storeAll(ctx, msgs) {
+		if v.err != nil {
+			errs[buried[j]] = fmt.Errorf("keep dead task %s: %w", all[buried[j]].Final.ID, v.err)
+		}
+	}
+	return errs
+}
+
+func (s *Store) deadMessage(f Finished) (*nats.Msg, error) {
+	r := f.Final
+	dead := Dead{Task: f.Task, Record: r}
+	if f.Malformed != nil {
+		dead.Body = f.body
 		dead.Task.Args = nil
 	}
 	data, err := encode(dead)
-	if err != nil {
-		return fmt.Errorf("%w: dead task %s: %w", millrace.ErrInvalid, r.ID, err)
-	}
-	if int64(len(data)) > s.nc.MaxPayload()-maxHeaders {
+	if err == nil && int64(len(data)) > s.nc.MaxPayload()-maxHeaders {
 		// The log still has what does not fit beside the record.
 		dead.Task.Args, dead.Body, dead.Truncated = nil, nil, true
-		if data, err = encode(dead); err != nil {
-			return fmt.Errorf("%w: dead task %s: %w", millrace.ErrInvalid, r.ID, err)
-		}
+		data, err = encode(dead)
 	}
-	if _, err := s.dead.store(ctx, newMessage(deadSubject(r.Queue, r.Kind, r.ID), data, anyRevision)); err != nil {
-		return fmt.Errorf("keep dead task %s: %w", r.ID, err)
-	}
-	return nil
+	return newMessage(deadSubject(r.Queue, r.Kind, r.ID), data, anyRevision), err
 }
 
 // unbury takes a task out again that was not to be buried: somebody else finished

@@ -9,6 +9,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// MaxUnderWay is how many tasks of a queue may be given to workers and not finished,
+// unless an operator has set more.
+const MaxUnderWay = 20_000
+
 // workers is the one consumer of a queue's log that all of its workers share.
 // No MaxDeliver: the server would strand a task without a word. No BackOff: it
 // would add to the delay of a nak.
@@ -18,7 +22,7 @@ func (c Config) workers() jetstream.ConsumerConfig {
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       c.AckWait,
 		MaxDeliver:    -1,
-		MaxAckPending: 20_000,
+		MaxAckPending: MaxUnderWay,
 		MaxWaiting:    4096,
 	}
 }
