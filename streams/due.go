@@ -131,7 +131,7 @@ func (p *DuePuller) parse(m *nats.Msg) (*Due, error) {
 	case strings.HasPrefix(m.Subject, "due."+strconv.Itoa(p.shard)+".second."):
 		b, err := p.parseSecond(stored)
 		if err == nil {
-			b.receipt, b.delivered = r, meta.NumDelivered
+			b.receipt, b.delivered, b.rang = r, meta.NumDelivered, meta.Sequence.Stream
 			p.seconds = append(p.seconds, b)
 		}
 		return nil, err
@@ -155,7 +155,7 @@ func (p *DuePuller) parseSecond(st stored) (*second, error) {
 	if st.subject != rungSubject(p.shard, at) {
 		return nil, fmt.Errorf("it is the second %d, which belongs elsewhere", r.Second)
 	}
-	return &second{store: p.store, shard: p.shard, at: at, full: map[string]bool{}}, nil
+	return &second{store: p.store, shard: p.shard, at: at, look: look{drawers: allDrawers}, full: map[string]bool{}}, nil
 }
 
 func parseFired(st stored) (*Due, error) {

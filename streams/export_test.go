@@ -18,3 +18,6 @@ func (p *pull) Ask(n int) {
 
 // ShardOf is where a task waits.
 func ShardOf(id string) int { return shardOf(id) }
+
+// DrawerOf is in which part of its shard a task waits.
+func DrawerOf(id string) string { return drawerOf(id) }

@@ -110,10 +110,14 @@ type second struct {
 	shard     int
 	at        time.Time
 	delivered uint64 // how often its alarm was
+	// rang is the alarm's sequence. What is there and was written before is dealt
+	// with; what was written since has set the alarm again.
+	rang uint64
 
 	look look
-	upTo uint64          // the last sequence that there was when it was looked at first
-	full map[string]bool // queues that had no room
+	// partial says that some of it may not have been listed.
+	partial bool
+	full    map[string]bool // queues that had no room
 
 	listed []stored // not handed out yet
 	out    int      // handed out, and not removed
@@ -160,34 +164,19 @@ func (b *second) take(ctx context.Context, room int) ([]*Due, error) {
 // at once and refuses if there are more: then they are looked for in a fourth of the
 // drawers, and so on.
 type look struct {
-	drawer, drawers int // the next one, and how many from there
-	seq             uint64
+	drawer, drawers int    // the next one, and how many from there
+	seq             uint64 // in a drawer that has to be walked
 }
 
 const allDrawers = 256
 
 // list sees to it that something is listed, unless nothing is left.
 func (b *second) list(ctx context.Context) error {
-	stream := scheduleStream(b.shard)
 	for len(b.listed) == 0 && b.look.drawer < allDrawers {
-		if b.look.drawers == 0 {
-			b.look.drawers = allDrawers
-			_, last, err := b.store.bounds(ctx, stream)
-			if err != nil {
-				return err
-			}
-			b.upTo = last
-		}
-		var found []stored
-		var err error
-		if b.look.seq > 0 {
-			found, err = b.listDrawer(ctx)
-		} else {
-			found, err = b.store.lastOf(ctx, stream, maxListed, b.filters())
-		}
+		found, err := b.lookUp(ctx)
 		switch {
 		case errors.Is(err, errTooMany) && b.look.drawers == 1:
-			b.look.seq = 1 // that many in one drawer have to be walked
+			b.look.seq = 1
 			continue
 		case errors.Is(err, errTooMany):
 			b.look.drawers /= 4
@@ -198,14 +187,38 @@ func (b *second) list(ctx context.Context) error {
 		if b.look.seq == 0 {
 			b.look.drawer += b.look.drawers
 		}
-		// What was written since has set the alarm again.
-		b.listed = slices.DeleteFunc(found, func(st stored) bool { return st.seq > b.upTo })
+		b.listed = slices.DeleteFunc(found, func(st stored) bool { return st.seq >= b.rang })
 	}
 	return nil
 }
 
 // maxListed is what the server looks up at once.
 const maxListed = 1024
+
+// lookUp returns what is in some of the drawers. The server's answer has the alarm
+// as well, so it is not by a replica that lags behind.
+func (b *second) lookUp(ctx context.Context) ([]stored, error) {
+	if b.look.seq > 0 {
+		return b.walk(ctx)
+	}
+	found, err := b.store.lastOf(ctx, scheduleStream(b.shard), maxListed, append(b.filters(), rungSubject(b.shard, b.at)))
+	if err == nil && !slices.ContainsFunc(found, func(st stored) bool { return st.seq >= b.rang }) {
+		b.partial = true
+	}
+	return found, err
+}
+
+// walk goes through a drawer that is too full for one look.
+func (b *second) walk(ctx context.Context) ([]stored, error) {
+	b.partial = true // there is nothing to tell which replica it is that answers
+	ask := directGet{NextBy: secondFilter(b.shard, drawer(b.look.drawer), b.at), Batch: maxBatch, MaxBytes: maxLooked, Seq: b.look.seq}
+	found, _, err := b.store.getDirect(ctx, scheduleStream(b.shard), maxBatch, ask)
+	b.look.seq = 0
+	if len(found) > 0 {
+		b.look.seq = found[len(found)-1].seq + 1
+	}
+	return found, err
+}
 
 func (b *second) filters() []string {
 	if b.look.drawers == allDrawers {
@@ -218,23 +231,10 @@ func (b *second) filters() []string {
 	return all
 }
 
-// listDrawer walks through a drawer.
-func (b *second) listDrawer(ctx context.Context) ([]stored, error) {
-	ask := directGet{NextBy: secondFilter(b.shard, drawer(b.look.drawer), b.at), Batch: maxBatch, MaxBytes: maxLooked, Seq: b.look.seq}
-	found, _, err := b.store.getDirect(ctx, scheduleStream(b.shard), maxBatch, ask)
-	if len(found) > 0 {
-		b.look.seq = found[len(found)-1].seq + 1
-	} else if err == nil {
-		b.look.seq = 0
-		b.look.drawer++
-	}
-	return found, err
-}
-
 // leave is for a second of which all was handed out: if all was moved it is done
 // with, else it comes again.
 func (b *second) leave() error {
-	if b.out == 0 {
+	if b.out == 0 && !b.partial {
 		return b.Ack()
 	}
 	return b.Release(moveAgain(b.delivered))
@@ -248,8 +248,8 @@ func (b *second) remove(ctx context.Context, moved []*Due) error {
 		return nil
 	}
 	var err error
-	if len(b.moved) == b.out {
-		_, err = b.store.purgeUpTo(ctx, scheduleStream(b.shard), secondFilter(b.shard, "*", b.at), b.upTo+1)
+	if len(b.moved) == b.out && !b.partial {
+		_, err = b.store.purgeUpTo(ctx, scheduleStream(b.shard), secondFilter(b.shard, "*", b.at), b.rang)
 	} else {
 		for _, d := range b.moved {
 			if err = b.store.purge(ctx, scheduleStream(b.shard), waitingSubject(d.Task.ID, b.at)); err != nil {
