@@ -45,6 +45,15 @@ type Record struct {
 	Lost int `json:"lost,omitzero"`
 }
 
+// Died is how many deliveries died with their worker. The record of a task that runs
+// counts the one that runs among Lost, in case that it dies.
+func (r Record) Died() int {
+	if r.State == Running && r.Lost > 0 {
+		return r.Lost - 1
+	}
+	return r.Lost
+}
+
 // Progress is how far a handler is with its task.
 type Progress struct {
 	// Done of Total, in whatever the handler counts. Total is zero if it does not

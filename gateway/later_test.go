@@ -191,7 +191,7 @@ func TestListTasks(t *testing.T) {
 		t.Errorf("page by page: %v", ids)
 	}
 	for query, want := range map[string]string{
-		"?state=pending": "query.state", "?limit=0": "query.limit", "?limit=201": "query.limit", "?limit=x": "query.limit",
+		"?state=lost": "query.state", "?limit=0": "query.limit", "?limit=201": "query.limit", "?limit=x": "query.limit",
 		"?kind=A": "query.kind", "?queue=*": "query.queue", "?cursor=x": "query.cursor", "?order=age": "query.order",
 	} {
 		resp, p := ask(t, "GET", url+"/v1/tasks"+query, "")

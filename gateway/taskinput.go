@@ -22,7 +22,7 @@ type taskBody struct {
 	Kind  string          `json:"kind" minLength:"1" maxLength:"100" pattern:"^[a-z0-9_]+(\\.[a-z0-9_]+){0,3}$" doc:"Picks the handler." example:"mail.send"`
 	Args  json.RawMessage `json:"args,omitempty" doc:"Any JSON value, for the handler."`
 	Queue string          `json:"queue,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$" doc:"Instead of where its kind is routed to." example:"critical"`
-	Delay string          `json:"delay,omitempty" doc:"How long it waits before it may run, up to 8784h (366 days), counted from when this was asked for first." example:"30s"`
+	Delay string          `json:"delay,omitempty" minLength:"1" doc:"How long it waits before it may run, up to 8784h (366 days), counted from when this was asked for first." example:"30s"`
 	RunAt *time.Time      `json:"run_at,omitempty" doc:"When it may run, instead of delay; to the second, never early. What is past is now." example:"2027-03-28T09:00:00+02:00"`
 	OptionsBody
 }
@@ -32,15 +32,15 @@ type taskBody struct {
 type OptionsBody struct {
 	MaxAttempts int          `json:"max_attempts,omitempty" minimum:"1" maximum:"100" doc:"How often it may be tried, the first run included. Default: the kind's, else 4."`
 	Backoff     *backoffBody `json:"backoff,omitempty" doc:"The wait between attempts. Default: the kind's, else 30s each time."`
-	Timeout     string       `json:"timeout,omitempty" doc:"How long one attempt may take. Default: the kind's, else no limit." example:"1m30s"`
-	ResultTTL   string       `json:"result_ttl,omitempty" doc:"How long the record is kept once the task is finished, 1s to 168h. Default: the kind's, else 1h." example:"24h"`
-	Tags        []string     `json:"tags,omitempty" maxItems:"20" minLength:"1" maxLength:"100" doc:"Words to find the task by."`
+	Timeout     string       `json:"timeout,omitempty" minLength:"1" doc:"How long one attempt may take. Default: the kind's, else no limit." example:"1m30s"`
+	ResultTTL   string       `json:"result_ttl,omitempty" minLength:"1" doc:"How long the record is kept once the task is finished, 1s to 168h. Default: the kind's, else 1h." example:"24h"`
+	Tags        []string     `json:"tags,omitempty" maxItems:"20" minLength:"1" maxLength:"100" doc:"Words that are kept with the task."`
 }
 
 type backoffBody struct {
 	Policy string   `json:"policy" enum:"fixed,exponential,list"`
-	Delay  string   `json:"delay,omitempty" doc:"The first wait, for fixed and exponential." example:"30s"`
-	Max    string   `json:"max,omitempty" doc:"The longest wait, for exponential. Default: 24h." example:"10m"`
+	Delay  string   `json:"delay,omitempty" minLength:"1" doc:"The first wait, for fixed and exponential." example:"30s"`
+	Max    string   `json:"max,omitempty" minLength:"1" doc:"The longest wait, for exponential. Default: 24h." example:"10m"`
 	Delays []string `json:"delays,omitempty" maxItems:"100" doc:"The waits one after another, for list; the last one repeats."`
 	Jitter float64  `json:"jitter,omitempty" minimum:"0" maximum:"1" doc:"Spreads each wait over ± this share of it."`
 }

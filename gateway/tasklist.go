@@ -10,7 +10,7 @@ import (
 )
 
 type listTasksInput struct {
-	State  string `query:"state" enum:"scheduled,running,retrying,succeeded,failed,cancelled"`
+	State  string `query:"state" enum:"pending,scheduled,running,retrying,succeeded,failed,cancelled"`
 	Kind   string `query:"kind" maxLength:"100" pattern:"^[a-z0-9_]+(\\.[a-z0-9_]+){0,3}$"`
 	Queue  string `query:"queue" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`

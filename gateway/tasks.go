@@ -25,7 +25,7 @@ type acceptedTask struct {
 
 type acceptedTaskOutput struct {
 	Location string `header:"Location"`
-	Replayed string `header:"Idempotent-Replayed" doc:"\"true\" if the Idempotency-Key was used before, and this is the first answer again."`
+	Replayed string `header:"Idempotent-Replayed" doc:"\"true\" if the Idempotency-Key was used before, and this is the first answer again: the state is what it was then."`
 	Body     acceptedTask
 }
 
@@ -197,7 +197,7 @@ func refusedFor(location string, err error) error {
 func viewTask(r millrace.Record) *taskView {
 	v := &taskView{
 		ID: r.ID, Kind: r.Kind, Queue: r.Queue, State: r.State, Attempts: make([]attemptView, len(r.Attempts)),
-		Result: r.Result, Error: r.Error, Deliveries: r.Deliveries, Lost: lost(r), Tags: r.Tags, SubmittedAt: r.SubmittedAt,
+		Result: r.Result, Error: r.Error, Deliveries: r.Deliveries, Lost: r.Died(), Tags: r.Tags, SubmittedAt: r.SubmittedAt,
 		NextAt: present(r.NextAt), FinishedAt: present(r.FinishedAt), ExpiresAt: present(r.ExpiresAt),
 	}
 	if r.Progress != (millrace.Progress{}) {
@@ -215,13 +215,4 @@ func present(t time.Time) *time.Time {
 		return nil
 	}
 	return &t
-}
-
-// lost is how many deliveries died with their worker. The record of a task that runs
-// counts the delivery that runs among them, in case that it dies.
-func lost(r millrace.Record) int {
-	if r.State == millrace.Running && r.Lost > 0 {
-		return r.Lost - 1
-	}
-	return r.Lost
 }

@@ -42,7 +42,7 @@ type Result[R any] struct {
 // the others, only what comes of it is dropped; the context ends with the last.
 func HandleBatch[A, R any](p *Processor, kind string, fn func(context.Context, []millrace.Task[A]) ([]Result[R], error), b Batch, k Kind) {
 	b.Size, b.Wait = cmp.Or(b.Size, 100), cmp.Or(b.Wait, 10*time.Millisecond)
-	p.register(kind, handler{kind: k, batch: b, call: func(ctx context.Context, raw []millrace.RawTask) ([]returned, error) {
+	p.register(kind, fn == nil, handler{kind: k, batch: b, call: func(ctx context.Context, raw []millrace.RawTask) ([]returned, error) {
 		all := make([]returned, len(raw))
 		tasks, places := make([]millrace.Task[A], 0, len(raw)), make([]int, 0, len(raw))
 		for i := range raw {

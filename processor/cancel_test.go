@@ -58,7 +58,7 @@ func TestCancelRunning(t *testing.T) {
 					called := time.Now()
 					cancelTask(t, store, "t1")
 					want := lookup(t, store, "t1")
-					if want.State != millrace.Cancelled {
+					if want.State != millrace.Cancelled || want.Lost != 0 {
 						t.Errorf("it is %+v", want)
 					}
 					if got := finished(t, store, "next").FinishedAt.Sub(called); got < c.place || got > c.place+500*time.Millisecond {

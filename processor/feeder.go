@@ -78,6 +78,9 @@ func (f *feeder) run(ctx context.Context) {
 	}
 }
 
+// retold is after how many failures, some a second at most, it is said again.
+const retold = 60
+
 // recover waits a little longer each time, and makes sure that the consumer is
 // there, in case somebody deleted it.
 func (f *feeder) recover(ctx context.Context, failures int, err error) {
@@ -85,13 +88,16 @@ func (f *feeder) recover(ctx context.Context, failures int, err error) {
 		return
 	}
 	pause := min(50*time.Millisecond<<min(failures-1, 10), time.Second)
-	f.log.Warn("cannot get tasks, trying again", "error", err, "pause", pause)
+	told := failures%retold != 1 // it may take long
+	if !told {
+		f.log.Warn("cannot get tasks, trying until it is possible", "error", err)
+	}
 	select {
 	case <-time.After(pause):
 	case <-ctx.Done():
 		return
 	}
-	if err := f.puller.Restore(ctx); err != nil && ctx.Err() == nil {
+	if err := f.puller.Restore(ctx); err != nil && ctx.Err() == nil && !told {
 		f.log.Warn("the queue's consumer is not there", "error", err)
 	}
 }

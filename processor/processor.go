@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"millrace"
 	"millrace/streams"
 )
 
@@ -174,6 +175,9 @@ var errShutdown = errors.New("the worker is shutting down")
 // it has not started, gives the running ones [Config.Grace], and hands back what
 // still runs, at no cost of an attempt. It returns nil after an orderly stop.
 func (p *Processor) Run(ctx context.Context) error {
+	if len(p.handlers) == 0 {
+		return fmt.Errorf("processor: %w: it has no handlers", millrace.ErrInvalid)
+	}
 	if err := errors.Join(append(p.invalid, p.cfg.validate(p.store))...); err != nil {
 		return fmt.Errorf("processor: %w", err)
 	}

@@ -47,6 +47,32 @@ func TestUnknownKind(t *testing.T) {
 	})
 }
 
+// Workers that know different kinds pass their tasks on, without a long wait.
+func TestKindsOfOthers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := open(t, newBroker(t), streams.Config{})
+		for range 3 {
+			start(t, newProcessor(t, store, processor.Config{}))
+		}
+		p := newProcessor(t, store, processor.Config{})
+		handle(p, "test.new", func(context.Context, millrace.RawTask) (any, error) { return "new", nil })
+		start(t, p)
+		synctest.Wait()
+		began := time.Now()
+		for i := range 40 {
+			submit(t, store, newTask(fmt.Sprintf("t%d", i), "test.new"))
+		}
+		for i := range 40 {
+			if r := finishedIn(t, store, fmt.Sprintf("t%d", i), time.Hour); r.State != millrace.Succeeded || r.Lost != 0 {
+				t.Errorf("%+v", r)
+			}
+		}
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 // What is no task fails, is kept as it came, and holds nobody up.
 func TestMalformedMessages(t *testing.T) {
 	b := newBroker(t)

@@ -52,7 +52,7 @@ type returned struct {
 // or the task is not this worker's any more. It may run more than once for a task,
 // if a worker dies; the task's id is the same each time.
 func Handle[A, R any](p *Processor, kind string, fn func(context.Context, millrace.Task[A]) (R, error), k Kind) {
-	p.register(kind, handler{kind: k, batch: Batch{Size: 1}, call: func(ctx context.Context, tasks []millrace.RawTask) ([]returned, error) {
+	p.register(kind, fn == nil, handler{kind: k, batch: Batch{Size: 1}, call: func(ctx context.Context, tasks []millrace.RawTask) ([]returned, error) {
 		t, err := decodeArgs[A](tasks[0])
 		if err != nil {
 			return nil, err
@@ -62,7 +62,10 @@ func Handle[A, R any](p *Processor, kind string, fn func(context.Context, millra
 	}})
 }
 
-func (p *Processor) register(kind string, h handler) {
+func (p *Processor) register(kind string, missing bool, h handler) {
+	if missing {
+		p.invalid = append(p.invalid, fmt.Errorf("%w: the handler of %q is nil", millrace.ErrInvalid, kind))
+	}
 	for _, err := range []error{millrace.ValidateKind(kind), h.kind.validate(), h.batch.validate()} {
 		if err != nil {
 			p.invalid = append(p.invalid, fmt.Errorf("handler of %q: %w", kind, err))
@@ -101,6 +104,9 @@ func encodeResult(result any, err error) returned {
 func (k Kind) validate() error {
 	if k.MaxAttempts < 0 || k.Timeout < 0 || k.HardTimeout < 0 || k.ResultTTL < 0 || k.ResultTTL > time.Duration(millrace.MaxResultTTL) {
 		return fmt.Errorf("%w: limits must not be negative, nor the result's time over %s", millrace.ErrInvalid, millrace.MaxResultTTL)
+	}
+	if k.HardTimeout > 0 && k.HardTimeout < k.Timeout {
+		return fmt.Errorf("%w: the hard timeout of %s is before the timeout of %s", millrace.ErrInvalid, k.HardTimeout, k.Timeout)
 	}
 	if k.Backoff != nil {
 		return k.Backoff.Validate()

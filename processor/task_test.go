@@ -174,6 +174,12 @@ func TestWrongRegistrations(t *testing.T) {
 		"a kind twice":    func(p *processor.Processor) { handle(p, echo, nothing) },
 		"a negative cap":  func(p *processor.Processor) { processor.Handle(p, "k", nothing, processor.Kind{MaxAttempts: -1}) },
 		"a negative time": func(p *processor.Processor) { processor.Handle(p, "k", nothing, processor.Kind{Timeout: -1}) },
+		"a hard limit before the soft one": func(p *processor.Processor) {
+			processor.Handle(p, "k", nothing, processor.Kind{Timeout: time.Minute, HardTimeout: time.Second})
+		},
+		"no handler": func(p *processor.Processor) {
+			processor.Handle[any, any](p, "k", nil, processor.Kind{})
+		},
 		"a long life": func(p *processor.Processor) {
 			processor.Handle(p, "k", nothing, processor.Kind{ResultTTL: 8 * 24 * time.Hour})
 		},
@@ -202,5 +208,8 @@ func TestWrongRegistrations(t *testing.T) {
 		if err := newProcessor(t, store, cfg).Run(t.Context()); err == nil {
 			t.Errorf("%s: is taken", why)
 		}
+	}
+	if err := processor.New(store, processor.Config{}).Run(t.Context()); !errors.Is(err, millrace.ErrInvalid) {
+		t.Errorf("without any handler: %v", err)
 	}
 }

@@ -95,10 +95,15 @@ func (p *Processor) prejudge(r *run, known bool) bool {
 	return true
 }
 
-// unknownDelay is how long a task waits that no handler of this worker is for.
+// unknownDelay is how long a task waits that no handler of this worker is for. A
+// worker that has one may be beside this, and the task comes to any of them: so it
+// is short at first, and long once there seems to be none.
 func unknownDelay(delivered uint64) time.Duration {
-	return min(100*time.Millisecond<<min(delivered-1, 9), 30*time.Second)
+	return min(100*time.Millisecond<<min(delivered-min(delivered, unknownTries), 9), 30*time.Second)
 }
+
+// unknownTries is how often a task comes again soon.
+const unknownTries = 20
 
 // mark writes down that deliveries run which may be the death of their worker, and
 // returns those that may run now. The others come again: they are not this worker's

@@ -104,18 +104,24 @@ func (s *Scheduler) move(ctx context.Context, puller *streams.DuePuller) {
 	}
 }
 
+// retold is after how many failures, some a second at most, it is said again.
+const retold = 60
+
 func (s *Scheduler) recover(ctx context.Context, puller *streams.DuePuller, failures int, err error) {
 	if ctx.Err() != nil {
 		return
 	}
 	pause := min(50*time.Millisecond<<min(failures-1, 10), time.Second)
-	s.log.Warn("cannot get what is due, trying again", "error", err, "pause", pause)
+	told := failures%retold != 1 // it may take long
+	if !told {
+		s.log.Warn("cannot get what is due, trying until it is possible", "error", err)
+	}
 	select {
 	case <-time.After(pause):
 	case <-ctx.Done():
 		return
 	}
-	if err := puller.Restore(ctx); err != nil && ctx.Err() == nil {
+	if err := puller.Restore(ctx); err != nil && ctx.Err() == nil && !told {
 		s.log.Warn("the consumer of what is due is not there", "error", err)
 	}
 }

@@ -46,6 +46,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (millrace.Record, error) 
 
 func (s *Store) cancel(ctx context.Context, f Found) (millrace.Record, error) {
 	r := f.Record
+	r.Lost = r.Died()
 	r.State, r.NextAt, r.Parked = millrace.Cancelled, time.Time{}, 0
 	r.FinishedAt = time.Now().UTC()
 	r.ExpiresAt = r.FinishedAt.Add(time.Duration(millrace.DefaultResultTTL))

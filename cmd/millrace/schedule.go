@@ -21,20 +21,20 @@ type scheduleCmd struct {
 
 type scheduleAddCmd struct {
 	clientFlags
-	Name    string `arg:"" help:"The schedule's name."`
-	Kind    string `required:"" help:"What to do, as in report.daily."`
-	Args    string `help:"A JSON value for the handler."`
-	At      string `help:"The one time when it is due, as in 2027-03-28T09:00:00+02:00." xor:"when" required:""`
-	Every   string `help:"How long it is from one due time to the next, as in 90s; 1h means full hours." xor:"when" required:""`
-	Cron    string `help:"Minute, hour, day of month, month and day of week, as in \"0 9 * * mon-fri\"." xor:"when" required:""`
-	Zone    string `help:"The time zone that --cron is read in, as in Europe/Berlin (default: UTC)."`
-	Overlap string `help:"When the task before is not finished: allow (the default) submits the next one all the same, skip leaves it out."`
+	Name    string  `arg:"" help:"The schedule's name."`
+	Kind    string  `required:"" help:"What to do, as in report.daily."`
+	Args    string  `help:"A JSON value for the handler."`
+	At      *string `help:"The one time when it is due, as in 2027-03-28T09:00:00+02:00." xor:"when" required:""`
+	Every   *string `help:"How long it is from one due time to the next, as in 90s; 1h means full hours." xor:"when" required:""`
+	Cron    *string `help:"Minute, hour, day of month, month and day of week, as in \"0 9 * * mon-fri\"." xor:"when" required:""`
+	Zone    *string `help:"The time zone that --cron is read in, as in Europe/Berlin (default: UTC)."`
+	Overlap *string `help:"When the task before is not finished: allow (the default) submits the next one all the same, skip leaves it out."`
 	optionFlags
 }
 
 // Run puts the schedule and prints what the API says of it.
 func (c *scheduleAddCmd) Run(ctx context.Context, io stdio) error {
-	data, err := c.body(c.Kind, c.Args, map[string]string{"at": c.At, "every": c.Every, "cron": c.Cron, "zone": c.Zone, "overlap": c.Overlap})
+	data, err := c.body(c.Kind, c.Args, map[string]*string{"at": c.At, "every": c.Every, "cron": c.Cron, "zone": c.Zone, "overlap": c.Overlap})
 	if err != nil {
 		return err
 	}

@@ -16,32 +16,32 @@ type taskCmd struct {
 	Get    taskGetCmd    `cmd:"" help:"Show a task."`
 	Wait   taskWaitCmd   `cmd:"" help:"Wait until a task is finished, and show it. Exits 1 if it did not succeed."`
 	Cancel taskCancelCmd `cmd:"" help:"Call tasks off, also running ones, and show them. Exits 1 if any has succeeded or failed already."`
-	List   taskListCmd   `cmd:"" help:"List tasks that wait for their time, run again, or have finished, the one that changed last first. One in its first run, or waiting for a worker, has no record yet and is not listed."`
+	List   taskListCmd   `cmd:"" help:"List tasks that wait for their time, run again, or have finished, the one that changed last first. One in its first run, or waiting for its first worker, has no record yet and is not listed."`
 }
 
 type taskSubmitCmd struct {
 	clientFlags
-	Kind  string `arg:"" help:"What to do, as in mail.send."`
-	Args  string `arg:"" optional:"" help:"A JSON value for the handler."`
-	Delay string `help:"How long it waits before it may run, as in 30s."`
-	RunAt string `help:"When it may run, as in 2027-03-28T09:00:00+02:00."`
+	Kind  string  `arg:"" help:"What to do, as in mail.send."`
+	Args  string  `arg:"" optional:"" help:"A JSON value for the handler."`
+	Delay *string `help:"How long it waits before it may run, as in 30s."`
+	RunAt *string `help:"When it may run, as in 2027-03-28T09:00:00+02:00."`
 	optionFlags
 	Key string `name:"idempotency-key" help:"The same key with the same task is done once, within a day."`
 }
 
 // optionFlags say how a task is carried out.
 type optionFlags struct {
-	Queue       string   `name:"to-queue" help:"The queue, instead of the one its kind is routed to."`
-	MaxAttempts int      `help:"How often it may be tried, the first run included."`
+	Queue       *string  `name:"to-queue" help:"The queue, instead of the one its kind is routed to."`
+	MaxAttempts *int     `help:"How often it may be tried, the first run included."`
 	Backoff     string   `help:"The wait between attempts, as JSON: {\"policy\":\"exponential\",\"delay\":\"1s\",\"max\":\"1m\"}."`
-	Timeout     string   `help:"How long one attempt may take, as in 1m30s."`
-	ResultTTL   string   `name:"result-ttl" help:"How long the record is kept once the task is finished, as in 24h."`
-	Tag         []string `help:"A word to find the task by."`
+	Timeout     *string  `help:"How long one attempt may take, as in 1m30s."`
+	ResultTTL   *string  `name:"result-ttl" help:"How long the record is kept once the task is finished, as in 24h."`
+	Tag         []string `help:"A word to keep with the task."`
 }
 
 // body is the JSON text that asks for a task of that kind: what the flags say, and
-// what more says that is not empty.
-func (f *optionFlags) body(kind, args string, more map[string]string) ([]byte, error) {
+// what more does. A flag that is given and empty is for the API to refuse.
+func (f *optionFlags) body(kind, args string, more map[string]*string) ([]byte, error) {
 	body := map[string]any{"kind": kind}
 	for name, text := range map[string]string{"args": args, "backoff": f.Backoff} {
 		if text == "" {
@@ -52,14 +52,14 @@ func (f *optionFlags) body(kind, args string, more map[string]string) ([]byte, e
 		}
 		body[name] = json.RawMessage(text)
 	}
-	maps.Copy(more, map[string]string{"queue": f.Queue, "timeout": f.Timeout, "result_ttl": f.ResultTTL})
+	maps.Copy(more, map[string]*string{"queue": f.Queue, "timeout": f.Timeout, "result_ttl": f.ResultTTL})
 	for name, text := range more {
-		if text != "" {
-			body[name] = text
+		if text != nil {
+			body[name] = *text
 		}
 	}
-	if f.MaxAttempts != 0 {
-		body["max_attempts"] = f.MaxAttempts
+	if f.MaxAttempts != nil {
+		body["max_attempts"] = *f.MaxAttempts
 	}
 	if len(f.Tag) > 0 {
 		body["tags"] = f.Tag
@@ -73,7 +73,7 @@ func (f *optionFlags) body(kind, args string, more map[string]string) ([]byte, e
 
 // Run submits the task and prints what the API says of it.
 func (c *taskSubmitCmd) Run(ctx context.Context, io stdio) error {
-	data, err := c.body(c.Kind, c.Args, map[string]string{"delay": c.Delay, "run_at": c.RunAt})
+	data, err := c.body(c.Kind, c.Args, map[string]*string{"delay": c.Delay, "run_at": c.RunAt})
 	if err != nil {
 		return err
 	}
