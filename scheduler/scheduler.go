@@ -203,6 +203,7 @@ func (s *Scheduler) tidy(ctx context.Context) {
 		}
 		n, err := s.store.TrimDue(ctx)
 		s.tell(ctx, "removed what was moved", n, err)
+		s.tell(ctx, "woke the movers", 0, s.store.RingOverdue(ctx))
 		if round%sweepRounds == 0 { // it looks at all that waits
 			n, err := s.store.SweepWaiting(ctx)
 			s.tell(ctx, "removed what was left of finished tasks", n, err)

@@ -71,7 +71,7 @@ func (p *DuePuller) Next(ctx context.Context, room int) ([]*Due, error) {
 	}
 	some, err := p.seconds[0].take(ctx, room)
 	if err == nil && len(some) == 0 {
-		err = p.seconds[0].leave()
+		err = p.seconds[0].leave(ctx)
 		p.seconds = p.seconds[1:]
 	}
 	if err != nil && len(out) > 0 { // it is asked for again, and what is here is not
@@ -104,7 +104,7 @@ func (p *DuePuller) read(msgs []*nats.Msg) (out []*Due) {
 func (p *DuePuller) Close() error {
 	var errs []error
 	for _, b := range p.seconds {
-		errs = append(errs, b.Release(0))
+		errs = append(errs, b.leave(context.Background()))
 	}
 	return errors.Join(append(errs, p.pull.Close())...)
 }
@@ -258,7 +258,7 @@ func removeMoved(ctx context.Context, moved []*Due) (failed error) {
 		}
 	}
 	for b, some := range bySecond {
-		if err := b.remove(ctx, some); err != nil {
+		if err := b.done(ctx, some); err != nil {
 			failed = err
 		}
 	}

@@ -105,7 +105,7 @@ func operation(b []byte) (size int, subject string) {
 }
 
 func isWrite(subject string) bool {
-	for _, prefix := range []string{"tasks.", "waiting.", "schedules.", "dead.", "$KV.", "$JS.ACK.", "$JS.API.STREAM.PURGE.", "millrace.cancel."} {
+	for _, prefix := range []string{"tasks.", "waiting.", "schedules.", "dead.", "$KV.", "$JS.ACK.", "$JS.API.STREAM.PURGE.", "$JS.API.STREAM.MSG.DELETE.", "millrace.cancel."} {
 		if strings.HasPrefix(subject, prefix) {
 			return true
 		}

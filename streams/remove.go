@@ -14,11 +14,7 @@ import (
 func (s *Store) purge(ctx context.Context, stream, subject string) error {
 	ctx, cancel := s.replies.link.bind(ctx)
 	defer cancel()
-	st, err := s.js.Stream(ctx, stream)
-	if err == nil {
-		err = st.Purge(ctx, jetstream.WithPurgeSubject(subject))
-	}
-	if err != nil {
+	if _, err := s.purgeUpTo(ctx, stream, subject, 0); err != nil {
 		return fmt.Errorf("%w: remove %s: %w", millrace.ErrUnavailable, subject, err)
 	}
 	return nil
@@ -39,12 +35,12 @@ func (s *Store) deleteMessage(ctx context.Context, stream string, sequence uint6
 	return nil
 }
 
-// purgeUpTo removes what a filter matches and lies before a sequence, and returns how
-// much that was.
+// purgeUpTo removes what a filter matches and lies before a sequence, zero for all of
+// it, and returns how much that was.
 func (s *Store) purgeUpTo(ctx context.Context, stream, filter string, sequence uint64) (uint64, error) {
 	ask, err := encode(struct {
 		Filter string `json:"filter"`
-		Seq    uint64 `json:"seq"`
+		Seq    uint64 `json:"seq,omitzero"`
 	}{filter, sequence})
 	if err != nil {
 		return 0, err

@@ -38,7 +38,8 @@ func (s *Store) waitForSecond(ctx context.Context, w waiting, revision uint64) e
 		return err
 	}
 	_, err = s.waiting[shardOf(w.Task.ID)].store(ctx, msg)
-	if time.Until(second) < soon/2 && (err == nil || errors.Is(err, millrace.ErrConflict)) {
+	stored := err == nil || errors.Is(err, millrace.ErrConflict) || errors.Is(err, millrace.ErrUnavailable) // perhaps
+	if stored && time.Until(second) < soon/2 {
 		err = errors.Join(err, alarms.setAgain(ctx, second))
 	}
 	return err
@@ -51,6 +52,7 @@ type alarms struct {
 
 	mu    sync.Mutex
 	known map[int64]*alarm // by Unix second
+	link  context.Context  // the connection on which they were set
 }
 
 // alarm is one that was set by this process, or is being set.
@@ -65,6 +67,10 @@ const maxKnown = 4096
 // set sees to it that there is an alarm for that second.
 func (a *alarms) set(ctx context.Context, second time.Time) error {
 	a.mu.Lock()
+	if link := a.store.replies.link.current(); a.link != link {
+		clear(a.known) // the broker may have lost some
+		a.link = link
+	}
 	known, ok := a.known[second.Unix()]
 	if !ok {
 		if len(a.known) >= maxKnown {
@@ -121,7 +127,7 @@ type second struct {
 
 	listed []stored // not handed out yet
 	out    int      // handed out, and not removed
-	moved  []*Due   // of those
+	moved  []string // the ids of those of which that is to come
 }
 
 // take hands out up to room tasks of it. None and no error means that there are no
@@ -140,24 +146,66 @@ func (b *second) take(ctx context.Context, room int) ([]*Due, error) {
 		}
 		some := b.listed[:min(room, len(b.listed))]
 		b.listed = b.listed[len(some):]
-		out := make([]*Due, 0, len(some))
-		for _, st := range some {
-			d, err := parseWaiting(st)
-			if err != nil {
-				b.store.log.Error("dropped what was due, since it cannot be read", "subject", st.subject, "error", err)
-				if err := b.store.deleteMessage(ctx, scheduleStream(b.shard), st.seq); err != nil {
-					return nil, err
-				}
-				continue
-			}
-			d.second = b
-			out = append(out, d)
-		}
+		out, unread := b.read(some)
 		b.out += len(out)
+		for _, seq := range unread {
+			if err := b.store.deleteMessage(ctx, scheduleStream(b.shard), seq); err != nil {
+				b.store.log.Warn("cannot remove what cannot be read", "error", err)
+			}
+		}
+		if b.delivered > 1 {
+			var err error
+			if out, err = b.withoutMoved(ctx, out); err != nil {
+				b.partial = true
+				return nil, err
+			}
+		}
 		if len(out) > 0 {
 			return out, nil
 		}
 	}
+}
+
+// read reads tasks, and returns the sequences of those that cannot be.
+func (b *second) read(some []stored) (out []*Due, unread []uint64) {
+	for _, st := range some {
+		d, err := parseWaiting(st)
+		if err != nil {
+			b.store.log.Error("dropped what was due, since it cannot be read", "subject", st.subject, "error", err)
+			unread = append(unread, st.seq)
+			continue
+		}
+		d.second = b
+		out = append(out, d)
+	}
+	return out, unread
+}
+
+// withoutMoved takes out those that were moved by somebody who died before they were
+// removed, and have run since: there is a record. Their log may have forgotten them.
+func (b *second) withoutMoved(ctx context.Context, due []*Due) ([]*Due, error) {
+	subjects := make([]string, len(due))
+	for i, d := range due {
+		subjects[i] = recordSubject(d.Task.ID)
+	}
+	if len(due) == 0 {
+		return nil, nil
+	}
+	found, err := b.store.lastBy(ctx, bucketStream(resultsBucket), subjects...)
+	if err != nil {
+		return nil, err
+	}
+	recorded := map[string]bool{}
+	for _, st := range found {
+		recorded[st.subject] = true
+	}
+	return slices.DeleteFunc(due, func(d *Due) bool {
+		gone := d.sequence == 0 && recorded[recordSubject(d.Task.ID)]
+		if gone {
+			b.moved = append(b.moved, d.Task.ID)
+		}
+		return gone
+	}), nil
 }
 
 // look is where in a second the next ones are to be found. The server looks up 1,024
@@ -231,34 +279,62 @@ func (b *second) filters() []string {
 	return all
 }
 
-// leave is for a second of which all was handed out: if all was moved it is done
-// with, else it comes again.
-func (b *second) leave() error {
-	if b.out == 0 && !b.partial {
+// leave is for a second of which all was handed out, or that its mover gives up: if
+// all of it was moved it is done with, else it comes again.
+func (b *second) leave(ctx context.Context) error {
+	err := b.remove(ctx)
+	if err == nil && b.out == 0 && !b.partial && b.ended() {
 		return b.Ack()
 	}
-	return b.Release(moveAgain(b.delivered))
-}
-
-// remove takes what was moved out of where it waited, when nothing is left to move:
-// to find it takes the server as long as all that waits for that second is.
-func (b *second) remove(ctx context.Context, moved []*Due) error {
-	b.moved = append(b.moved, moved...)
-	if len(b.listed) > 0 || b.look.drawer < allDrawers {
-		return nil
-	}
-	var err error
-	if len(b.moved) == b.out && !b.partial {
-		_, err = b.store.purgeUpTo(ctx, scheduleStream(b.shard), secondFilter(b.shard, "*", b.at), b.rang)
-	} else {
-		for _, d := range b.moved {
-			if err = b.store.purge(ctx, scheduleStream(b.shard), waitingSubject(d.Task.ID, b.at)); err != nil {
-				break
-			}
+	if b.store.cfg.InProcess != nil && !b.ended() {
+		// The server is about to stop as well, and would forget a nak.
+		if again := b.store.alarms[b.shard].setAgain(ctx, b.at); again == nil {
+			return errors.Join(err, b.Ack())
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("remove what was moved: %w", err)
+	return errors.Join(err, b.Release(moveAgain(b.delivered)))
+}
+
+// ended reports whether all of it was handed out.
+func (b *second) ended() bool { return len(b.listed) == 0 && b.look.drawer >= allDrawers }
+
+// done notes what was moved. With the last of it, it is taken out of where it waited:
+// to find it takes the server as long as all that waits for that second is.
+func (b *second) done(ctx context.Context, moved []*Due) error {
+	for _, d := range moved {
+		b.moved = append(b.moved, d.Task.ID)
+	}
+	if !b.ended() {
+		return nil
+	}
+	return b.remove(ctx)
+}
+
+// removers is how many are removed at once, if it has to be one by one.
+const removers = 16
+
+// remove takes what was moved out of where it waited.
+func (b *second) remove(ctx context.Context) error {
+	if len(b.moved) == 0 {
+		return nil
+	}
+	stream := scheduleStream(b.shard)
+	if len(b.moved) == b.out && !b.partial && b.ended() {
+		if _, err := b.store.purgeUpTo(ctx, stream, secondFilter(b.shard, "*", b.at), b.rang); err != nil {
+			return fmt.Errorf("remove what was moved: %w", err)
+		}
+	} else {
+		for some := range slices.Chunk(b.moved, removers) {
+			errs := make([]error, len(some))
+			var removing sync.WaitGroup
+			for i, id := range some {
+				removing.Go(func() { errs[i] = b.store.purge(ctx, stream, waitingSubject(id, b.at)) })
+			}
+			removing.Wait()
+			if err := errors.Join(errs...); err != nil {
+				return fmt.Errorf("remove what was moved: %w", err)
+			}
+		}
 	}
 	b.out -= len(b.moved)
 	b.moved = nil

@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -36,6 +37,48 @@ func (s *Store) SweepWaiting(ctx context.Context) (uint64, error) {
 		}
 	}
 	return removed, nil
+}
+
+// RingOverdue wakes the movers for what should have been moved a minute or a few ago:
+// whoever left it died before its alarm was set, its alarm was lost, or the clocks of
+// the broker and of the one who submitted it differ by seconds. Call it every minute
+// at least; what is older, the sweep finds.
+func (s *Store) RingOverdue(ctx context.Context) error {
+	newest := time.Now().Add(-longOverdue).Truncate(time.Second)
+	for shard := range scheduleStreams {
+		filters := make([]string, overdueWindow/time.Second)
+		for i := range filters {
+			filters[i] = secondFilter(shard, "*", newest.Add(-time.Duration(i)*time.Second))
+		}
+		found, err := s.lastOf(ctx, scheduleStream(shard), maxListed, filters)
+		if err != nil && !errors.Is(err, errTooMany) {
+			return err
+		}
+		for i, filter := range filters {
+			second := newest.Add(-time.Duration(i) * time.Second)
+			in := func(st stored) bool { return secondFilter(shard, "*", second) == filterOf(st.subject) }
+			if err == nil && !slices.ContainsFunc(found, in) {
+				continue
+			}
+			if err := s.alarms[shard].setAgain(ctx, second); err != nil {
+				return fmt.Errorf("wake the movers for %s: %w", filter, err)
+			}
+		}
+	}
+	return nil
+}
+
+// overdueWindow is how many seconds one look is for.
+const overdueWindow = 3 * time.Minute
+
+// filterOf is the filter of the second under which something waits.
+func filterOf(subject string) string {
+	parts := strings.Split(subject, ".")
+	if len(parts) != 5 {
+		return ""
+	}
+	parts[2], parts[4] = "*", "*"
+	return strings.Join(parts, ".")
 }
 
 // longOverdue is after how long nobody can be at moving something any more.

@@ -39,8 +39,9 @@ type waiting struct {
 }
 
 // SubmitAt submits a task for a time. Until then its state is scheduled. A time
-// that is not in the future means now. The id is taken once, as by [Store.Submit],
-// and so are the errors.
+// that is not in the future means now. The errors are those of [Store.Submit]. An id
+// that waits is taken, but not yet in its queue: whoever brings it there first has it,
+// and a second task of that id is dropped.
 func (s *Store) SubmitAt(ctx context.Context, task millrace.RawTask, at time.Time) error {
 	if !at.After(time.Now()) {
 		return s.Submit(ctx, task)
@@ -169,8 +170,8 @@ func (d *Delivery) waiting(due time.Time) waiting {
 }
 
 // parkAgain takes out the deliveries of tasks that were parked, or checked out, by
-// somebody who died before the acknowledgement. They wait, or did; what may be
-// missing is the message that waits.
+// somebody who died before the acknowledgement, or whose acknowledgement was lost.
+// They wait, or did; what may be missing is the message that waits.
 func (s *Store) parkAgain(ctx context.Context, deliveries []*Delivery) []*Delivery {
 	out := deliveries[:0]
 	for _, d := range deliveries {
@@ -178,12 +179,8 @@ func (s *Store) parkAgain(ctx context.Context, deliveries []*Delivery) []*Delive
 			out = append(out, d)
 			continue
 		}
-		due := d.Record.NextAt
-		if due.IsZero() {
-			due = time.Now().Add(s.cfg.AckWait)
-		}
-		err := s.wait(ctx, d.waiting(due), 0)
-		if err == nil || errors.Is(err, millrace.ErrConflict) {
+		err := s.waitAgain(ctx, d)
+		if err == nil {
 			err = d.Ack()
 		} else {
 			err = errors.Join(err, d.Release(time.Second))
@@ -193,4 +190,45 @@ func (s *Store) parkAgain(ctx context.Context, deliveries []*Delivery) []*Delive
 		}
 	}
 	return out
+}
+
+// waitAgain sees to it that something waits of a task from this place in its log.
+// What waits from another place is left from before: it is on its way out.
+func (s *Store) waitAgain(ctx context.Context, d *Delivery) error {
+	found, err := s.lastBy(ctx, scheduleStream(shardOf(d.Task.ID)), waitingFilter(d.Task.ID), timerSubject(d.Task.ID))
+	if err != nil {
+		return err
+	}
+	revision := uint64(0)
+	for _, st := range found {
+		var w waiting
+		if decode(st.data, &w) == nil && w.Sequence == d.Sequence {
+			return s.alarmFor(ctx, st.subject, w)
+		}
+		if st.subject == timerSubject(d.Task.ID) {
+			revision = st.seq
+		}
+	}
+	if due := d.Record.NextAt; !due.IsZero() {
+		return s.wait(ctx, d.waiting(due), anyRevision)
+	}
+	// It runs, and its worker may live: the lease is between the two of them.
+	_, err = s.setTimer(ctx, d.waiting(time.Now().Add(s.cfg.AckWait)), revision)
+	if errors.Is(err, millrace.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// alarmFor sees to it that what waits under its second has an alarm.
+func (s *Store) alarmFor(ctx context.Context, subject string, w waiting) error {
+	second := ceilSecond(w.Due)
+	if subject != waitingSubject(w.Task.ID, second) {
+		return nil // it has a schedule of its own
+	}
+	alarms := s.alarms[shardOf(w.Task.ID)]
+	if time.Until(second) < soon {
+		return alarms.setAgain(ctx, second)
+	}
+	return alarms.set(ctx, second)
 }

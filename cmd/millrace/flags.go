@@ -32,6 +32,7 @@ type listenFlags struct {
 type workerFlags struct {
 	Concurrency count `help:"How many handlers run at once." default:"64"`
 	Grace       grace `help:"How long running handlers may go on after the first Ctrl-C." default:"30s"`
+	CancelGrace grace `help:"How long a handler may take to notice that its task was cancelled, before its place is given to another." default:"10s"`
 }
 
 type brokerFlags struct {
@@ -152,5 +153,5 @@ func (f listenFlags) gateway(log *slog.Logger) gateway.Config {
 
 func (f workerFlags) processor(q queueFlags, log *slog.Logger) (processor.Config, error) {
 	_, shares, err := q.queues()
-	return processor.Config{Concurrency: int(f.Concurrency), Grace: time.Duration(f.Grace), Queues: shares, Logger: log}, err
+	return processor.Config{Concurrency: int(f.Concurrency), Grace: time.Duration(f.Grace), CancelGrace: time.Duration(f.CancelGrace), Queues: shares, Logger: log}, err
 }
