@@ -46,31 +46,31 @@ func (p *Processor) work(jobs []*job) {
 	calls = p.mark(calls)
 	p.call(h, calls)
 	if len(calls) > 1 {
-		p.finish(p.batches, calls)
+		p.finish(calls)
 	} else {
 		over = append(over, calls...)
 	}
 	for _, r := range over {
-		p.finish(p.finishing, []*run{r})
+		p.finishing <- struct{}{}
+		p.working.Go(func() {
+			if r.decided.CompareAndSwap(false, true) {
+				p.conclude(r)
+			}
+			<-p.finishing
+		})
 	}
 	p.dispatcher.freed(jobs)
 }
 
-// finish lets the outcomes of some tasks be written, as soon as there is a place.
-func (p *Processor) finish(places chan struct{}, runs []*run) {
-	places <- struct{}{}
+// finish lets the outcomes of a batch be written, as soon as there is a place.
+func (p *Processor) finish(runs []*run) {
+	p.batches <- struct{}{}
 	p.working.Go(func() {
-		defer func() { <-places }()
+		defer func() { <-p.batches }()
 		runs = slices.DeleteFunc(runs, func(r *run) bool { return !r.decided.CompareAndSwap(false, true) })
-		if len(runs) > 1 {
-			runs = p.concludeAll(runs)
-		}
 		var concluding sync.WaitGroup
-		for _, r := range runs[min(1, len(runs)):] {
+		for _, r := range p.concludeAll(runs) {
 			concluding.Go(func() { p.conclude(r) })
-		}
-		if len(runs) > 0 {
-			p.conclude(runs[0])
 		}
 		concluding.Wait()
 	})

@@ -87,7 +87,7 @@ func (s *Store) NoteAll(ctx context.Context, all []Noted) []error {
 		if n.CheckedOut() {
 			n.Current.Parked = n.Sequence
 		}
-		msg, err := recordMessage(n.Delivery, n.Current, 0)
+		msg, err := recordMessage(n.Delivery, &n.Current, 0)
 		if err != nil {
 			errs[i] = err
 			continue
@@ -141,7 +141,19 @@ type Finished struct {
 // is kept among the dead first. If somebody else has finished it meanwhile, their
 // record stands, this one is dropped, and the error is [millrace.ErrConflict].
 func (s *Store) Finish(ctx context.Context, d *Delivery, r millrace.Record, ttl time.Duration) error {
-	return s.FinishAll(ctx, []Finished{{d, r, ttl}})[0]
+	f := &Finished{d, r, ttl}
+	f.complete()
+	if r.State == millrace.Failed {
+		if err := s.bury(ctx, []Finished{*f})[0]; err != nil {
+			return err
+		}
+	}
+	msg, err := recordMessage(d, &f.Final, f.TTL+forgetAfter)
+	if err != nil {
+		return err
+	}
+	seq, err := s.results.store(ctx, msg)
+	return s.finished(ctx, f, verdict{seq, err})
 }
 
 // FinishAll is Finish for many, whose writes are made together. It returns an error,
@@ -152,12 +164,11 @@ func (s *Store) FinishAll(ctx context.Context, all []Finished) []error {
 	}
 	errs := s.bury(ctx, all)
 	msgs, written := make([]*nats.Msg, 0, len(all)), make([]int, 0, len(all))
-	for i, f := range all {
+	for i := range all {
 		if errs[i] != nil {
 			continue
 		}
-		// Its last second is not the moment to forget that the task was done.
-		msg, err := recordMessage(f.Delivery, f.Final, f.TTL+forgetAfter)
+		msg, err := recordMessage(all[i].Delivery, &all[i].Final, all[i].TTL+forgetAfter)
 		if err != nil {
 			errs[i] = err
 			continue
@@ -165,7 +176,7 @@ func (s *Store) FinishAll(ctx context.Context, all []Finished) []error {
 		msgs, written = append(msgs, msg), append(written, i)
 	}
 	for j, v := range s.results.storeAll(ctx, msgs) {
-		errs[written[j]] = s.finished(ctx, all[written[j]], v)
+		errs[written[j]] = s.finished(ctx, &all[written[j]], v)
 	}
 	return errs
 }
@@ -180,7 +191,7 @@ func (f *Finished) complete() {
 }
 
 // finished lets go of a task whose final record has been written, or has not.
-func (s *Store) finished(ctx context.Context, f Finished, v verdict) error {
+func (s *Store) finished(ctx context.Context, f *Finished, v verdict) error {
 	switch {
 	case errors.Is(v.err, millrace.ErrConflict) && f.Final.State == millrace.Failed:
 		return errors.Join(fmt.Errorf("record of %s: %w", f.Final.ID, v.err), s.unbury(ctx, f.Final))
@@ -194,13 +205,14 @@ func (s *Store) finished(ctx context.Context, f Finished, v verdict) error {
 	return f.Ack()
 }
 
-// forgetAfter is how much longer than it is shown a final record is kept: it is
+// forgetAfter is how much longer than it is shown a final record is kept: its last
+// second is not the moment to forget that the task was done. It is
 // also what keeps a task from being done again, when its acknowledgement was lost,
 // or when a worker wakes up that was frozen with it.
 const forgetAfter = time.Hour
 
 func (s *Store) putRecord(ctx context.Context, d *Delivery, r millrace.Record) error {
-	msg, err := recordMessage(d, r, 0)
+	msg, err := recordMessage(d, &r, 0)
 	if err != nil {
 		return err
 	}
@@ -214,7 +226,7 @@ func (s *Store) putRecord(ctx context.Context, d *Delivery, r millrace.Record) e
 
 // recordMessage is r as it is stored, if nobody has written since the delivery. For
 // zero, ttl is that of the bucket.
-func recordMessage(d *Delivery, r millrace.Record, ttl time.Duration) (*nats.Msg, error) {
+func recordMessage(d *Delivery, r *millrace.Record, ttl time.Duration) (*nats.Msg, error) {
 	data, err := encode(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w: record of %s: %w", millrace.ErrInvalid, r.ID, err)
