@@ -21,7 +21,7 @@ type Config struct {
 	Tidy time.Duration
 	// MoveRate is how many tasks a second it moves into their queues at most, when
 	// many are due: the others are to get at their logs too. Zero means 4,000 if the
-	// broker syncs each write, else 26,000.
+	// broker syncs each write, else 24,000.
 	MoveRate int
 	// Logger hears of what goes wrong. Nil means silence.
 	Logger *slog.Logger
@@ -48,7 +48,7 @@ func New(store *streams.Store, cfg Config) *Scheduler {
 	if cfg.MoveRate <= 0 {
 		cfg.MoveRate = 4_000
 		if store.Async() {
-			cfg.MoveRate = 26_000
+			cfg.MoveRate = 24_000
 		}
 	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))

@@ -3,6 +3,7 @@ package scheduler_test
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -338,6 +339,39 @@ func TestFullQueue(t *testing.T) {
 		}
 		if came[full.TaskID(minute.Add(10*time.Second))] != 1 || came[full.TaskID(minute.Add(50*time.Second))] != 1 {
 			t.Errorf("of the schedule for the full queue there came %v", came)
+		}
+	})
+}
+
+// What is due at once is moved at a rate that leaves the broker to others as well.
+func TestMoveRate(t *testing.T) {
+	bubble(t, soon(), func(t *testing.T) {
+		b := newBroker(t)
+		store, js := open(t, b, streams.Config{}), inspect(t, b)
+		run(t, store, scheduler.Config{MoveRate: 100})
+		at := time.Now().Add(10 * time.Second)
+		var submitting sync.WaitGroup
+		for i := range 1000 {
+			submitting.Go(func() {
+				task := millrace.RawTask{ID: fmt.Sprintf("t%d", i), Kind: "k", Queue: "default"}
+				if err := store.SubmitAt(t.Context(), task, at); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		submitting.Wait()
+		for _, c := range []struct {
+			after      time.Duration
+			from, upTo uint64
+		}{{0, 0, 0}, {5 * time.Second, 300, 900}, {13 * time.Second, 1000, 1000}} {
+			time.Sleep(time.Until(at.Add(c.after)))
+			stream, err := js.Stream(t.Context(), "TASKS_default")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := stream.CachedInfo().State.Msgs; n < c.from || n > c.upTo {
+				t.Errorf("after %s %d are moved, want %d to %d", c.after, n, c.from, c.upTo)
+			}
 		}
 	})
 }
