@@ -48,6 +48,9 @@ func tidyViolation(d *huma.ErrorDetail) *huma.ErrorDetail {
 	if v.Location == "body" {
 		v = bodyViolation(v)
 	}
+	if v.Message == "expected length >= 1" { // huma's words
+		v.Message = "must not be empty"
+	}
 	v.Value = shownValue(v.Value)
 	if isSecret(v.Location) {
 		v.Value = nil
