@@ -58,7 +58,7 @@ func contents(dir string) (ours, foreign bool, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
 		switch e.Name() {
-		case lockName, storeName:
+		case lockName, storeName, cleanName:
 			ours = true
 		case "lost+found": // every fresh ext4 volume has one
 		default:

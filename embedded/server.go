@@ -41,6 +41,8 @@ type Server struct {
 	nats   *server.Server
 	config Config
 	lock   *dirLock
+	clean  bool // the store was left in order
+	ready  bool // it has been read wholly
 	stop   sync.Once
 }
 
@@ -76,6 +78,7 @@ func start(ctx context.Context, cfg Config) (*Server, error) {
 		s.Shutdown()
 		return nil, err
 	}
+	s.ready = true
 	cfg = s.config
 	if cfg.exposed() {
 		cfg.Logger.Warn("the NATS port has no authentication and can be reached from other machines", "host", cfg.Host)
@@ -98,13 +101,17 @@ func open(cfg Config) (*Server, *serverLog, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	clean, err := takeClean(cfg.DataDir)
+	if err != nil {
+		return nil, nil, errors.Join(err, lock.release())
+	}
 	nats, err := server.NewServer(cfg.options())
 	if err != nil {
 		return nil, nil, errors.Join(err, lock.release())
 	}
 	log := &serverLog{log: cfg.Logger.With("component", "nats-server")}
 	nats.SetLoggerV2(log, cfg.Logger.Enabled(context.Background(), levelTrace), false, false)
-	return &Server{nats: nats, config: cfg, lock: lock}, log, nil
+	return &Server{nats: nats, config: cfg, lock: lock, clean: clean}, log, nil
 }
 
 // launch starts the server, or stops it again when ctx is done first.
@@ -169,6 +176,10 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 	return s.nats.InProcessConn()
 }
 
+// Remembers reports whether the server knows of every delivery that was ever made: its data directory was left by an orderly
+// [Server.Shutdown], or is new. After a crash it has forgotten the last ones.
+func (s *Server) Remembers() bool { return s.clean }
+
 // ClientURL is where other processes connect, or "" if the listener is off.
 func (s *Server) ClientURL() string {
 	if s.config.Port == portOff {
@@ -183,10 +194,13 @@ func (s *Server) Shutdown() {
 	s.stop.Do(func() {
 		s.nats.Shutdown()
 		s.nats.WaitForShutdown()
-		if s.config.Sync > 0 {
-			if err := flushTree(filepath.Join(s.config.DataDir, storeName)); err != nil {
-				s.config.Logger.Error("the store was not brought to disk: a power cut may lose the last writes", "err", err)
-			}
+		// A server that syncs each write does not sync what it remembers of its consumers.
+		err := flushTree(filepath.Join(s.config.DataDir, storeName))
+		if err == nil && (s.ready || s.clean) {
+			err = putClean(s.config.DataDir)
+		}
+		if err != nil {
+			s.config.Logger.Error("the store was not brought to disk: a power cut may lose the last writes", "err", err)
 		}
 		if err := s.lock.release(); err != nil {
 			s.config.Logger.Error("the lock of the data directory was not released cleanly", slog.Any("err", err))

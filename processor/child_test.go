@@ -44,13 +44,14 @@ func (c childConfig) work() error {
 		}
 	}()
 	cfg := streams.Config{URL: c.URL, AckWait: childAckWait}
+	working := processor.Config{Worker: "child", Concurrency: crowd}
 	if c.DataDir != "" {
 		server, err := embedded.Start(ctx, embedded.Config{DataDir: c.DataDir, Port: -1})
 		if err != nil {
 			return err
 		}
 		defer server.Shutdown()
-		cfg.InProcess = server
+		cfg.InProcess, working.BrokerRemembers = server, server.Remembers()
 	}
 	store, err := streams.Open(ctx, cfg)
 	if err != nil {
@@ -60,7 +61,7 @@ func (c childConfig) work() error {
 	if err := c.submit(ctx, store); err != nil {
 		return err
 	}
-	p := processor.New(store, processor.Config{Worker: "child", Concurrency: crowd})
+	p := processor.New(store, working)
 	registerCrowd(p)
 	handle(p, "test.ask", func(context.Context, millrace.RawTask) (any, error) {
 		fmt.Println("started")

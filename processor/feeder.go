@@ -33,10 +33,11 @@ func (p *Processor) newFeeders(ctx context.Context) ([]*feeder, error) {
 		if err != nil {
 			return nil, fmt.Errorf("processor: %w", err)
 		}
-		all = append(all, &feeder{
-			p: p, lane: l, puller: puller, log: p.log.With("queue", l.Name),
-			old: last, early: min(p.cfg.Concurrency*p.largestBatch()+maxPrefetch+maxFinishing, streams.MaxUnderWay),
-		})
+		f := &feeder{p: p, lane: l, puller: puller, log: p.log.With("queue", l.Name), old: last}
+		if !p.cfg.BrokerRemembers {
+			f.early = min(p.cfg.Concurrency*p.largestBatch()+maxPrefetch+maxFinishing, streams.MaxUnderWay)
+		}
+		all = append(all, f)
 	}
 	return all, nil
 }

@@ -45,6 +45,11 @@ type Config struct {
 	// MaxResult is how many bytes of JSON a handler may return. Zero means 64 KiB;
 	// at most 512 KiB.
 	MaxResult int
+	// BrokerRemembers says that the broker knows of every delivery that was made: it
+	// did not crash, or not since its workers were started. Otherwise the first tasks
+	// of a log count as delivered before, which costs a write for each (see
+	// docs/adr/0005). Leave it out if in doubt.
+	BrokerRemembers bool
 	// Worker names this process in records. Empty means host and pid.
 	Worker string
 	// Logger hears of what goes wrong. Nil means silence.

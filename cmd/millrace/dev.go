@@ -81,6 +81,7 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	}
 	defer n.store.Close()
 
+	processing.BrokerRemembers = server.Remembers()
 	n.processor = processor.New(n.store, processing)
 	orders.New(n.store).Register(n.processor)
 	if n.register != nil {

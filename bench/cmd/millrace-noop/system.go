@@ -19,6 +19,7 @@ import (
 // system is a control.System.
 type system struct {
 	store   *streams.Store
+	clean   bool // the server remembers every delivery
 	results jetstream.Stream
 	log     jetstream.Stream
 
@@ -53,7 +54,7 @@ func (s *system) fill(ctx context.Context, n int, kind string, id func(int) stri
 }
 
 func (s *system) Work(ctx context.Context) error {
-	p := processor.New(s.store, processor.Config{})
+	p := processor.New(s.store, processor.Config{BrokerRemembers: s.clean})
 	processor.Handle(p, workload.Kind, s.noop, processor.Kind{})
 	processor.Handle(p, workload.FailingKind, failing, processor.Kind{})
 	go fail("worker", func() error { return p.Run(ctx) })
@@ -61,7 +62,7 @@ func (s *system) Work(ctx context.Context) error {
 }
 
 func (s *system) WorkInBatches(ctx context.Context, size int) error {
-	p := processor.New(s.store, processor.Config{})
+	p := processor.New(s.store, processor.Config{BrokerRemembers: s.clean})
 	processor.HandleBatch(p, workload.Kind, noops, processor.Batch{Size: size}, processor.Kind{})
 	go fail("worker", func() error { return p.Run(ctx) })
 	return nil
