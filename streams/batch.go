@@ -70,28 +70,38 @@ func (b *batch) commit(ctx context.Context) error {
 	return err
 }
 
-// commitAtomic writes the batch as one, and returns the last sequence (ADR-50 of
-// the NATS architecture records).
+// commitAtomic writes the batch as one, and returns the last sequence.
 func (b *batch) commitAtomic(ctx context.Context) (uint64, error) {
-	id := nuid.Next()
-	last := len(b.writes) - 1
+	msgs := make([]*nats.Msg, len(b.writes))
 	for i, w := range b.writes {
-		w.msg.Header.Set("Nats-Batch-Id", id)
-		w.msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
-		if i < last {
-			// Without a reply the server says nothing before the commit.
-			w.msg.Reply = ""
-			if err := b.committer.replies.nc.PublishMsg(w.msg); err != nil {
-				return 0, publishError(err)
-			}
+		msgs[i] = w.msg
+	}
+	return b.committer.replies.storeTogether(context.WithoutCancel(ctx), msgs)
+}
+
+// storeTogether writes messages of one stream, all of them or none, and returns the
+// last sequence (ADR-50 of the NATS architecture records).
+func (r *replies) storeTogether(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
+	id := nuid.Next()
+	last := len(msgs) - 1
+	for i, m := range msgs[:last] {
+		m.Header.Set("Nats-Batch-Id", id)
+		m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+		m.Reply = "" // the server says nothing before the commit
+		if err := r.nc.PublishMsg(m); err != nil {
+			return 0, publishError(err)
 		}
 	}
-	b.writes[last].msg.Header.Set("Nats-Batch-Commit", "1")
-	call, err := b.committer.replies.send(b.writes[last].msg, 1)
+	if last > 0 { // one alone is a plain publish
+		msgs[last].Header.Set("Nats-Batch-Id", id)
+		msgs[last].Header.Set("Nats-Batch-Sequence", strconv.Itoa(last+1))
+		msgs[last].Header.Set("Nats-Batch-Commit", "1")
+	}
+	call, err := r.send(msgs[last], 1)
 	if err != nil {
 		return 0, err
 	}
-	return call.stored(context.WithoutCancel(ctx))
+	return call.stored(ctx)
 }
 
 // commitEach writes all of them as plain publishes, in flight together.

@@ -21,6 +21,9 @@ const (
 	moversName      = "movers"
 )
 
+// feedPrefix is of the events of orders.
+const feedPrefix = "order-events."
+
 // scheduleStreams is how many streams share the schedules: a synced one fires
 // 2,000 a second. It must never change, or what waits would not be found.
 const scheduleStreams = 4
@@ -30,6 +33,11 @@ func taskStream(queue string) string { return "TASKS_" + queue }
 func bucketStream(bucket string) string { return "KV_" + bucket }
 
 func bucketSubject(bucket, key string) string { return "$KV." + bucket + "." + key }
+
+// eventSubject is where an event of an order lies in the feed.
+func eventSubject(orderID string, number int) string {
+	return feedPrefix + orderID + "." + strconv.Itoa(number)
+}
 
 func recordSubject(id string) string { return bucketSubject(resultsBucket, id) }
 

@@ -93,6 +93,14 @@ func (c Config) bucket(name, description string, maxAge time.Duration) jetstream
 	}
 }
 
+// ledger is the bucket of the orders and their stock, with the feed of what happened
+// to them in the same stream: so they change together.
+func (c Config) ledger() jetstream.StreamConfig {
+	l := c.bucket(ordersBucket, "orders, stock, and what happened to them", 0)
+	l.Subjects = append(l.Subjects, feedPrefix+">")
+	return l
+}
+
 func (c Config) topology() []jetstream.StreamConfig {
 	var all []jetstream.StreamConfig
 	for _, q := range c.Queues {
@@ -105,7 +113,7 @@ func (c Config) topology() []jetstream.StreamConfig {
 		c.dead(),
 		c.bucket(resultsBucket, "records of tasks, by id", time.Duration(millrace.MaxResultTTL)+forgetAfter),
 		c.bucket(claimsBucket, "idempotency keys", 24*time.Hour),
-		c.bucket(ordersBucket, "orders, by id", 0),
+		c.ledger(),
 		c.bucket(schedulesBucket, "schedules, by name", 0),
 	)
 }

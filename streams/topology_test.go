@@ -41,15 +41,15 @@ func TestTopology(t *testing.T) {
 	js := inspect(t, b)
 
 	want := map[string]jetstream.StreamConfig{}
-	bucket := func(name string, age time.Duration) {
+	bucket := func(name string, age time.Duration, more ...string) {
 		want["KV_"+name] = jetstream.StreamConfig{
-			Subjects: []string{"$KV." + name + ".>"}, Discard: jetstream.DiscardNew, MaxAge: age, MaxBytes: -1,
+			Subjects: append([]string{"$KV." + name + ".>"}, more...), Discard: jetstream.DiscardNew, MaxAge: age, MaxBytes: -1,
 			DenyDelete: true, AllowRollup: true, AllowMsgTTL: true,
 		}
 	}
 	bucket("results", 7*day+time.Hour)
 	bucket("claims", day)
-	bucket("orders", 0)
+	bucket("orders", 0, "order-events.>")
 	bucket("schedules", 0)
 	for n := range 4 {
 		shard := strconv.Itoa(n)
