@@ -97,7 +97,7 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	stopping, stop := context.WithCancel(base)
 	app := newApp(appConfig{BodyLimit: cfg.BodyLimit, Logger: cfg.Logger})
 	g := &Gateway{
-		cfg: cfg, store: store, orders: orders.New(store), book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger),
+		cfg: cfg, store: store, orders: orders.New(store, orders.Config{}), book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger),
 		listener: listener, app: app, base: base, abandon: abandon, stopping: stopping, stop: stop,
 	}
 	g.routes(newAPI(app, apiConfig{Version: cfg.Version, Base: base, Logger: cfg.Logger}))

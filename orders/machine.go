@@ -71,6 +71,12 @@ func Apply(o Order, e Event) (Order, error) {
 	return o, nil
 }
 
+// note adds to an order's history without a change of its state.
+func note(o Order, e Event) Order {
+	o.History = append(slices.Clip(o.History), Change{State: o.State, At: e.At.UTC(), Reason: e.Reason, TaskID: e.TaskID})
+	return o
+}
+
 // TransitionError says that an event does not fit the state of its order. It is
 // a [millrace.ErrConflict]: the order is not what somebody thought it was.
 type TransitionError struct {

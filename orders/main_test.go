@@ -60,7 +60,7 @@ func startShop(ctx context.Context, dir string) (s shop, shut func(), err error)
 		server.Shutdown()
 		return shop{}, nil, err
 	}
-	return shop{orders.New(store), store, server}, func() { store.Close(); server.Shutdown() }, nil
+	return shop{orders.New(store, orders.Config{}), store, server}, func() { store.Close(); server.Shutdown() }, nil
 }
 
 // work runs a worker until the test is over, or stop is called.

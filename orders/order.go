@@ -28,9 +28,27 @@ type Order struct {
 	// TotalMinor is the price of all lines, in minor units of Currency. It is
 	// zero for an order that was rejected because it cannot be priced.
 	TotalMinor int64 `json:"total_minor"`
+	// PayBy is when the order expires if it is not paid.
+	PayBy time.Time `json:"pay_by,omitzero"`
+	// Holds is the stock that is reserved for the order.
+	Holds []Hold `json:"holds,omitempty"`
+	// Payments are those that came, oldest first.
+	Payments []Payment `json:"payments,omitempty"`
 	// History is how the order got where it stands, oldest first: one entry for
-	// each state that it has been in.
+	// each state that it has been in, and for what happened besides.
 	History []Change `json:"history"`
+}
+
+// Hold is stock that is reserved for an order: of all its lines of one SKU, if that
+// is tracked.
+type Hold struct {
+	SKU      string `json:"sku"`
+	Quantity int64  `json:"quantity"`
+}
+
+// RefundDue reports whether a payment has to be paid back.
+func (o Order) RefundDue() bool {
+	return slices.ContainsFunc(o.Payments, func(p Payment) bool { return p.RefundDue })
 }
 
 // Change is an order's coming to a state.

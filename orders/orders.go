@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"millrace"
@@ -16,13 +17,17 @@ const KindPlaced = "order.placed"
 
 // Orders takes orders in and shows them. It is safe for many goroutines.
 type Orders struct {
+	cfg    Config
 	store  *streams.Store
-	bucket *streams.Bucket
+	bucket streams.Ledger
+	ledger *ledger
+	found  atomic.Uint64 // orders that were left behind: see reconcile
 }
 
 // New returns the orders that are kept in store.
-func New(store *streams.Store) *Orders {
-	return &Orders{store: store, bucket: store.Orders()}
+func New(store *streams.Store, cfg Config) *Orders {
+	cfg = cfg.withDefaults()
+	return &Orders{cfg: cfg, store: store, bucket: store.Ledger(), ledger: &ledger{cfg: cfg, store: store.Ledger()}}
 }
 
 // Receipt says that an order was accepted, and what to ask for it by.
@@ -128,7 +133,7 @@ func (o *Orders) recorded(ctx context.Context, id string) (Order, string, error)
 	if err := json.Unmarshal(data, &order); err != nil {
 		return Order{}, "", fmt.Errorf("order %s is not readable: %w", id, err)
 	}
-	return order, fmt.Sprintf("o%d", revision), nil
+	return order, versionOf(revision), nil
 }
 
 // pending is the order as its task tells it.
@@ -145,5 +150,5 @@ func (o *Orders) pending(ctx context.Context, id string) (Order, error) {
 	return newOrder(p, task.ID, task.SubmittedAt), nil
 }
 
-// orderKey is where an order is kept in the bucket.
-func orderKey(id string) string { return "order." + id }
+// versionOf is the version of an order that is kept under that revision.
+func versionOf(revision uint64) string { return fmt.Sprintf("o%d", revision) }

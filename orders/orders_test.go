@@ -46,9 +46,10 @@ func TestOrderIsPlacedPricedAndShown(t *testing.T) {
 	}
 	order, version := s.get(t, "mugs-1")
 	want.State = orders.AwaitingPayment
+	want.PayBy = order.PayBy
 	accepted := order.History[len(order.History)-1].At
 	want.History = append(want.History, orders.Change{State: orders.AwaitingPayment, At: accepted, TaskID: "mugs-1-placed"})
-	if diff := cmp.Diff(want, order); diff != "" || accepted.Before(at) || version == pendingVersion {
+	if diff := cmp.Diff(want, order); diff != "" || accepted.Before(at) || order.PayBy.Sub(accepted) != 30*time.Minute || version == pendingVersion {
 		t.Errorf("at %v, version %s: %s", accepted, version, diff)
 	}
 }

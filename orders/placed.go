@@ -2,9 +2,9 @@ package orders
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"millrace"
@@ -22,71 +22,79 @@ type Outcome struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Register lets p work on the orders that were placed.
-func (o *Orders) Register(p *processor.Processor) {
-	processor.Handle(p, KindPlaced, o.placed, processor.Kind{
-		// An order fails only for want of the broker, so it is worth trying for
-		// more than an hour.
-		MaxAttempts: 100,
-		Backoff:     &millrace.Backoff{Policy: millrace.Exponential, Delay: millrace.Duration(time.Second), Max: millrace.Duration(time.Minute), Jitter: 0.2},
-		Timeout:     30 * time.Second,
-	})
-}
+// maxPlaced is how many orders are decided on at once, and placedWait how long the
+// first of them waits for others.
+const (
+	maxPlaced  = 300
+	placedWait = 5 * time.Millisecond
+)
 
-// placed decides on an order and records it. There is one write, and only the
-// first for an order goes through: whoever comes later, since the worker died
-// before its task was finished, or since two had the task, finds the order there
-// and has nothing left to do.
+// placed decides on orders and records them. Only the first who does so for an order
+// has an effect: whoever comes later, since the worker died before its task was
+// finished, or since two had the task, finds the order there and only sees to what
+// follows.
 //
-// An order that is not valid is recorded as rejected: that is a decision, so the
-// task succeeds. What fails for good is a task that no order can be made of, and
-// one whose id another order has; only a hand-made task can be either.
-func (o *Orders) placed(ctx context.Context, t millrace.Task[Placement]) (Outcome, error) {
-	if err := validateOrderID(t.Args.OrderID); err != nil {
-		return Outcome{}, millrace.Permanent(fmt.Errorf("order_id: %w", err))
+// An order that is not valid, or of which there is too little in stock, is recorded
+// as rejected: that is a decision, so the task succeeds. What fails for good is a
+// task that no order can be made of, and one whose id another order has; only a
+// hand-made task can be either.
+func (o *Orders) placed(ctx context.Context, tasks []millrace.Task[Placement]) ([]processor.Result[Outcome], error) {
+	results := make([]processor.Result[Outcome], len(tasks))
+	found := make([]Order, len(tasks))
+	var commands []*command
+	var decided []int
+	for i, t := range tasks {
+		if err := validateOrderID(t.Args.OrderID); err != nil {
+			results[i].Err = millrace.Permanent(fmt.Errorf("order_id: %w", err))
+			continue
+		}
+		submitted := t.SubmittedAt
+		if submitted.IsZero() {
+			submitted = time.Now()
+		}
+		commands = append(commands, placing(t.Args, func(b *books) (err error) {
+			found[i], err = b.place(t.Args, t.ID, submitted)
+			return err
+		}))
+		decided = append(decided, i)
 	}
-	order, err := decide(t, time.Now())
-	if err != nil {
-		return Outcome{}, millrace.Permanent(err)
+	for n, err := range o.ledger.do(ctx, commands...) {
+		results[decided[n]].Err = permanent(err)
 	}
-	data, err := json.Marshal(order)
-	if err != nil {
-		return Outcome{}, millrace.Permanent(fmt.Errorf("order %s: %w", order.ID, err))
+	following := make([]Order, 0, len(tasks))
+	for i, order := range found {
+		if order.ID != "" && results[i].Err == nil {
+			results[i].Value = outcomeOf(order)
+			following = append(following, order)
+		}
 	}
-	_, err = o.bucket.Put(ctx, orderKey(order.ID), data, 0, 0)
-	switch {
-	case errors.Is(err, millrace.ErrConflict):
-		return o.placedBefore(ctx, t.Args)
-	case errors.Is(err, millrace.ErrInvalid): // larger than the broker takes
-		return Outcome{}, millrace.Permanent(err)
-	case err != nil:
-		return Outcome{}, err
+	// Before the tasks are done with. If it fails, they come again.
+	if err := o.followUp(ctx, following...); err != nil {
+		return nil, err
 	}
-	return outcomeOf(order), nil
+	return results, nil
 }
 
-// decide brings the order on its way, or rejects it with the reason.
-func decide(t millrace.Task[Placement], now time.Time) (Order, error) {
-	at := t.SubmittedAt
-	if at.IsZero() {
-		at = now
+// placing is the command for a placement. What is not valid is about no stock.
+func placing(p Placement, apply func(*books) error) *command {
+	c := &command{order: p.OrderID, apply: apply}
+	if p.Validate() == nil {
+		c.skus = make([]string, len(p.Items))
+		for i, l := range p.Items {
+			c.skus[i] = l.SKU
+		}
+		slices.Sort(c.skus)
+		c.skus = slices.Compact(c.skus)
 	}
-	event := Event{Action: Accept, At: now, TaskID: t.ID}
-	if err := t.Args.Validate(); err != nil {
-		event.Action, event.Reason = Reject, err.Error()
-	}
-	return Apply(newOrder(t.Args, t.ID, at), event)
+	return c
 }
 
-func (o *Orders) placedBefore(ctx context.Context, p Placement) (Outcome, error) {
-	order, _, err := o.recorded(ctx, p.OrderID)
-	if err != nil {
-		return Outcome{}, err
+// permanent is err, such that it fails a task for good if trying again cannot help.
+func permanent(err error) error {
+	if errors.Is(err, millrace.ErrConflict) || errors.Is(err, millrace.ErrInvalid) {
+		return millrace.Permanent(err)
 	}
-	if !order.isOf(p) {
-		return Outcome{}, millrace.Permanent(differs(p.OrderID))
-	}
-	return outcomeOf(order), nil
+	return err
 }
 
 func outcomeOf(o Order) Outcome {

@@ -39,6 +39,9 @@ const (
 	MaxOrderIDLen = millrace.MaxIDLen - len(placedSuffix)
 	// MaxLines is how many lines an order may have.
 	MaxLines = 1000
+	// MaxSKUs is how many different SKUs its lines may name: their stock changes
+	// together with the order, and the broker changes 1,000 entries at once.
+	MaxSKUs = 990
 	// MaxQuantity is how much of the goods one line may order.
 	MaxQuantity = 1_000_000_000
 	// MaxTotalMinor is the largest total. Every integer up to it survives in the
@@ -57,6 +60,12 @@ const (
 
 // A task's id is its order's and what it is for, so that submitting it twice is
 // submitting it once.
-const placedSuffix = "-placed"
+const (
+	placedSuffix = "-placed"
+	expireSuffix = "-expire"
+	fulfilSuffix = "-fulfil"
+)
 
 func placedTaskID(orderID string) string { return orderID + placedSuffix }
+func expireTaskID(orderID string) string { return orderID + expireSuffix }
+func fulfilTaskID(orderID string) string { return orderID + fulfilSuffix }

@@ -53,9 +53,20 @@ func (v *Violations) items(p Placement) {
 	for i, l := range p.Items {
 		v.line(fmt.Sprintf("body.items[%d]", i), l, cancellation)
 	}
+	if n := differentSKUs(p.Items); n > MaxSKUs {
+		v.add("body.items", "the order names %d different SKUs, and %d is the most: place it as several orders", n, MaxSKUs)
+	}
 	if _, err := Total(p.Items); err != nil && len(*v) == before {
 		v.add("body.items", "the total of the order is more than %d minor units: place it as several orders", int64(MaxTotalMinor))
 	}
+}
+
+func differentSKUs(items []Line) int {
+	seen := make(map[string]bool, len(items))
+	for _, l := range items {
+		seen[l.SKU] = true
+	}
+	return len(seen)
 }
 
 func (v *Violations) line(at string, l Line, cancellation bool) {

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -36,8 +37,8 @@ type Write struct {
 	TTL time.Duration
 }
 
-// Event is something that happened to an order, the Number-th thing. That number is
-// taken once.
+// Event is something that happened to an order, the Number-th thing. Who writes it
+// also writes the order, whose revision says that nobody else has that number.
 type Event struct {
 	OrderID string
 	Number  int
@@ -66,9 +67,21 @@ func (l Ledger) Read(ctx context.Context, keys []string) (map[string]Entry, erro
 	return all, nil
 }
 
+// Each calls visit with every entry whose key matches a filter, in the order in which
+// they were written, until that fails. What is written meanwhile may be seen, also
+// twice.
+func (l Ledger) Each(ctx context.Context, filter string, visit func(Entry) error) error {
+	var failed error
+	err := l.store.scan(ctx, bucketStream(l.name), bucketSubject(l.name, filter), func(st stored) bool {
+		failed = visit(Entry{strings.TrimPrefix(st.subject, bucketSubject(l.name, "")), st.data, st.seq})
+		return failed == nil
+	})
+	return cmp.Or(failed, err)
+}
+
 // Commit writes all of it or nothing, and returns the new revisions of writes, in
-// their order. A [millrace.ErrConflict] means that an entry has another revision, or
-// an event's number is taken, and nothing was written; with
+// their order. A [millrace.ErrConflict] means that an entry has another revision, and
+// nothing was written; with
 // [millrace.ErrUnavailable] all of it may have been.
 func (l Ledger) Commit(ctx context.Context, writes []Write, events []Event) ([]uint64, error) {
 	msgs := make([]*nats.Msg, 0, len(writes)+len(events))
@@ -76,7 +89,7 @@ func (l Ledger) Commit(ctx context.Context, writes []Write, events []Event) ([]u
 		msgs = append(msgs, expiring(newMessage(bucketSubject(l.name, w.Key), w.Value, w.Revision), w.TTL))
 	}
 	for _, e := range events {
-		msgs = append(msgs, expiring(newMessage(eventSubject(e.OrderID, e.Number), e.Data, 0), e.TTL))
+		msgs = append(msgs, expiring(newMessage(eventSubject(e.OrderID, e.Number), e.Data, anyRevision), e.TTL))
 	}
 	if len(msgs) > MaxWrites {
 		return nil, fmt.Errorf("%w: %d entries and events are more than the %d that change at once", millrace.ErrInvalid, len(msgs), MaxWrites)

@@ -83,7 +83,7 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 
 	processing.BrokerRemembers = server.Remembers()
 	n.processor = processor.New(n.store, processing)
-	orders.New(n.store).Register(n.processor)
+	orders.New(n.store, orders.Config{}).Register(n.processor)
 	if n.register != nil {
 		n.register(n.processor)
 	}

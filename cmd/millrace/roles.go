@@ -54,7 +54,7 @@ func (c *processorCmd) Run(ctx context.Context, io stdio) error {
 		return err
 	}
 	p := processor.New(store, cfg)
-	orders.New(store).Register(p)
+	orders.New(store, orders.Config{}).Register(p)
 	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
 	return stopped(ctx, p.Run(ctx))
 }
