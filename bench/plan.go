@@ -127,9 +127,23 @@ func measurements() []measurement {
 				figures: []figure{share}, bars: both(bar{share, 60}),
 			},
 		}, own: true},
-		{name: "storm", run: storm, rows: []row{{
-			name: "storm", title: "p99 wait of 5,000 tasks beside 20,000 that fail and wait 30 s, of that without them",
-			figures: []figure{times}, more: []figure{p99}, bars: both(bar{times, 1.5}),
+		{name: "storm", run: storm, rows: []row{
+			{
+				name: "storm", title: "p99 wait of tasks beside 20,000 that have failed and wait 30 s, of that without them",
+				figures: []figure{times}, more: []figure{p99}, bars: both(bar{times, 1.5}),
+			},
+			{
+				name: "stormBack", title: "the same, from when those are tried again",
+				figures: []figure{times}, more: []figure{p99}, bars: both(bar{times, 1.5}),
+			},
+		}, own: true},
+		{name: "flash", run: flash, rows: []row{{
+			name: "flash", title: "20,000 orders of the same goods, of which there are 1,000: placed and decided, 256 connections, 4 workers",
+			figures: []figure{rate}, more: latencies, bars: map[string][]bar{"synced": {{rate, 4_000}}},
+		}}, own: true},
+		{name: "ordinary", run: ordinary, rows: []row{{
+			name: "ordinary", title: "20,000 orders of 5 lines over 2,000 SKUs: placed and decided, 256 connections, 4 workers",
+			figures: []figure{rate}, more: latencies, bars: map[string][]bar{"synced": {{rate, 3_000}}},
 		}}, own: true},
 		{name: "million", run: million, rows: []row{
 			{
@@ -164,6 +178,7 @@ type scale struct {
 	failing        int
 	beside         int // tasks that succeed beside those that fail
 	million        int
+	orders         int // placed
 }
 
 var (
@@ -171,10 +186,12 @@ var (
 		warmup: time.Second, submit: 3 * time.Second, warmupTasks: 1000,
 		finish: 50_000, drain: 100_000, latency: 1000, settle: 3 * time.Second,
 		later: 100_000, laterIn: 20 * time.Second, failing: 20_000, beside: 5000, million: 1_000_000,
+		orders: 20_000,
 	}
 	short = scale{
 		warmup: 200 * time.Millisecond, submit: 500 * time.Millisecond, warmupTasks: 200,
 		finish: 2000, drain: 3000, latency: 100, settle: 200 * time.Millisecond,
 		later: 1000, laterIn: 2 * time.Second, failing: 200, beside: 200, million: 5000,
+		orders: 2000,
 	}
 )

@@ -21,9 +21,9 @@ import (
 // entry once.
 //
 // Another process may have changed something meanwhile: then nothing of that batch is
-// written, and its commands are applied again to what there is by now. An entry that
-// is found to have changed is contested, and commands about it are written apart from
-// the others, so that those wait for nobody.
+// written, and its commands are applied again to what there is by now. What others
+// change too is contested for a while: commands about that are dealt with apart from
+// the rest, which wait for nobody, and by one process at a time.
 type ledger struct {
 	cfg   Config
 	store streams.Ledger
@@ -31,6 +31,8 @@ type ledger struct {
 	mu      sync.Mutex
 	waiting []*command
 	busy    bool
+
+	contest contest
 }
 
 // command is something to do with the books.
@@ -90,7 +92,6 @@ func (l *ledger) work() {
 
 // settle tries until every command is done with.
 func (l *ledger) settle(group []*command) {
-	contest := newContest()
 	for tries := 0; len(group) > 0; tries++ {
 		if tries > 1 {
 			// The one who was faster is done, so the first time again is at once.
@@ -103,96 +104,104 @@ func (l *ledger) settle(group []*command) {
 			c.done <- fmt.Errorf("%w: the orders are busy: %w", millrace.ErrUnavailable, context.Cause(c.ctx))
 			return true
 		})
-		group = l.round(group, contest)
+		group = l.round(group)
 	}
 }
 
 const maxJitter = 50 * time.Millisecond
 
-// contest is which entries others write to as well.
-type contest struct {
-	revisions map[string]uint64 // as they were last seen
-	keys      map[string]bool
-}
-
-func newContest() contest { return contest{revisions: map[string]uint64{}, keys: map[string]bool{}} }
-
-// see notes the revision that an entry has.
-func (c contest) see(key string, revision uint64) {
-	if before, seen := c.revisions[key]; seen && before != revision {
-		c.keys[key] = true
-	}
-	c.revisions[key] = revision
-}
-
-func (c contest) has(cmd *command) bool {
-	if c.keys[orderKey(cmd.order)] || c.keys[paymentKey(cmd.reference)] {
-		return true
-	}
-	return slices.ContainsFunc(cmd.skus, func(sku string) bool { return c.keys[stockKey(sku)] })
-}
-
 // round applies commands and writes what has changed. It returns those that have to
 // be applied again.
-func (l *ledger) round(group []*command, contest contest) []*command {
-	ctx := context.Background() // reads and writes have a time limit of their own
-	b, group := l.open(ctx, group, contest)
-	// Those that nobody else is after go first, and not together with the others.
-	slices.SortStableFunc(group, func(x, y *command) int { return bit(contest.has(x)) - bit(contest.has(y)) })
-	for len(group) > 0 {
-		some := group[:pageful(group, contest)]
-		for _, c := range some {
-			c.err = c.apply(b)
+func (l *ledger) round(group []*command) (again []*command) {
+	var contested []*command
+	free := slices.DeleteFunc(slices.Clone(group), func(c *command) bool {
+		is := l.contest.has(c)
+		if is {
+			contested = append(contested, c)
 		}
-		switch err := l.write(ctx, b); {
-		case errors.Is(err, millrace.ErrConflict):
-			return group
-		case errors.Is(err, millrace.ErrInvalid) && len(some) > 1:
-			// It is not known which of them: each is on its own now.
-			for _, c := range some {
-				c.alone = true
-			}
-			return group
-		case err != nil:
-			refuse(some, err)
-			return group[len(some):] // the books are not what there is
-		}
-		for _, c := range some {
-			if c.err == nil && c.written != nil {
-				c.written(b)
-			}
-			c.done <- c.err
-		}
-		group = group[len(some):]
+		return is
+	})
+	for len(free) > 0 {
+		n := pageful(free)
+		again = append(again, l.transact(free[:n])...)
+		free = free[n:]
 	}
-	return nil
+	for len(contested) > 0 {
+		n := pageful(contested)
+		end := l.turn()
+		again = append(again, l.transact(contested[:n])...)
+		end()
+		contested = contested[n:]
+	}
+	return again
 }
 
-func bit(b bool) int {
-	if b {
-		return 1
+// turn waits until nobody else is at what is contested. Nothing depends on it, but
+// else all of several workers but one would work in vain.
+func (l *ledger) turn() (end func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), maxTurn)
+	defer cancel()
+	end, err := l.store.TakeTurn(ctx)
+	if err != nil {
+		return func() {}
 	}
-	return 0
+	return end
+}
+
+const maxTurn = 5 * time.Second
+
+// pageful is how many of the next commands are written together. What an order holds
+// is not known yet: if it turns out to be too much, each is on its own.
+func pageful(group []*command) int {
+	skus := map[string]bool{}
+	writes, bytes := 0, 0
+	for i, c := range group {
+		for _, sku := range c.skus {
+			skus[sku] = true
+		}
+		writes += 4 // an order, two events, and perhaps a payment
+		bytes += 1<<10 + 200*len(c.skus)
+		if i > 0 && (writes+len(skus) > streams.MaxWrites || bytes > streams.MaxCommit || c.alone || group[0].alone) {
+			return i
+		}
+	}
+	return len(group)
+}
+
+// transact applies commands and writes what has changed, together. It returns those
+// that have to be applied again.
+func (l *ledger) transact(group []*command) (again []*command) {
+	ctx := context.Background() // reads and writes have a time limit of their own
+	b, group := l.open(ctx, slices.Clone(group))
+	for _, c := range group {
+		c.err = c.apply(b)
+	}
+	switch err := l.write(ctx, b); {
+	case errors.Is(err, millrace.ErrConflict):
+		return group
+	case errors.Is(err, millrace.ErrInvalid) && len(group) > 1:
+		// It is not known which of them: each is on its own now.
+		for _, c := range group {
+			c.alone = true
+		}
+		return group
+	case err != nil:
+		refuse(group, err)
+		return nil
+	}
+	for _, c := range group {
+		if c.err == nil && c.written != nil {
+			c.written(b)
+		}
+		c.done <- c.err
+	}
+	return nil
 }
 
 func refuse(group []*command, err error) {
 	for _, c := range group {
 		c.done <- err
 	}
-}
-
-// pageful is how many of the next commands are written together.
-func pageful(group []*command, contest contest) int {
-	writes, bytes := 0, 0
-	for i, c := range group {
-		// An order, two events and a payment, and the stock; some bytes for each line.
-		writes += 4 + len(c.skus)
-		bytes += 1<<10 + 200*len(c.skus)
-		if i > 0 && (writes > streams.MaxWrites || bytes > streams.MaxCommit || c.alone || contest.has(c) != contest.has(group[0])) {
-			return i
-		}
-	}
-	return len(group)
 }
 
 // write writes what has changed in the books.
@@ -202,16 +211,20 @@ func (l *ledger) write(ctx context.Context, b *books) error {
 		return err
 	}
 	revisions, err := l.store.Commit(ctx, u.writes, u.events)
-	if err == nil {
-		b.wrote(u, revisions)
+	if err != nil {
+		return err
 	}
-	return err
+	for i, w := range u.writes {
+		l.contest.wrote(w.Key, revisions[i])
+	}
+	b.wrote(u, revisions)
+	return nil
 }
 
 // open reads what commands are about, and returns those that it can be read for.
-func (l *ledger) open(ctx context.Context, group []*command, contest contest) (*books, []*command) {
+func (l *ledger) open(ctx context.Context, group []*command) (*books, []*command) {
 	b := newBooks(l.cfg)
-	if err := l.read(ctx, b, group, contest); err != nil {
+	if err := l.read(ctx, b, group); err != nil {
 		refuse(group, err)
 		return b, nil
 	}
@@ -226,7 +239,7 @@ func (l *ledger) open(ctx context.Context, group []*command, contest contest) (*
 			holding = append(holding, c)
 		}
 	}
-	if err := l.read(ctx, b, holding, contest); err != nil {
+	if err := l.read(ctx, b, holding); err != nil {
 		refuse(group, err)
 		return b, nil
 	}
@@ -240,7 +253,7 @@ func (l *ledger) open(ctx context.Context, group []*command, contest contest) (*
 }
 
 // read adds to the books what commands are about and is not in there.
-func (l *ledger) read(ctx context.Context, b *books, group []*command, contest contest) error {
+func (l *ledger) read(ctx context.Context, b *books, group []*command) error {
 	missing := b.missing(group)
 	if len(missing) == 0 {
 		return nil
@@ -250,7 +263,7 @@ func (l *ledger) read(ctx context.Context, b *books, group []*command, contest c
 		return err
 	}
 	for key, enter := range missing {
-		contest.see(key, found[key].Revision)
+		l.contest.read(key, found[key].Revision)
 		enter(found[key])
 	}
 	return nil

@@ -77,3 +77,10 @@ func (o *Orders) unfulfilled(ctx context.Context, id string) (bool, error) {
 // Repaired is how many orders this process has found that were left behind. It should
 // be none.
 func (o *Orders) Repaired() uint64 { return o.found.Load() }
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

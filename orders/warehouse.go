@@ -18,12 +18,11 @@ func (o *Orders) Stock(ctx context.Context, sku string) (s Stock, version string
 	if err := validateSKU(sku); err != nil {
 		return Stock{}, "", err
 	}
-	b := newBooks(o.cfg)
-	c := &command{skus: []string{sku}}
-	if err := o.ledger.read(ctx, b, []*command{c}, newContest()); err != nil {
+	found, err := o.bucket.Read(ctx, []string{stockKey(sku)})
+	if err != nil {
 		return Stock{}, "", err
 	}
-	leaf := b.stock[sku]
+	leaf := leafOf[Stock](found[stockKey(sku)])
 	if leaf.err == nil && !leaf.there {
 		leaf.err = fmt.Errorf("stock of %q: %w", sku, millrace.ErrNotFound)
 	}

@@ -19,6 +19,10 @@ const (
 	schedulesBucket = "schedules"
 	consumerName    = "workers"
 	moversName      = "movers"
+	turnStream      = "TURNS"
+	turnPrefix      = "turns."
+	// turnOver is where it is said that a turn has ended.
+	turnOver = "millrace.turn"
 )
 
 // feedPrefix is of the events of orders.

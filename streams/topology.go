@@ -101,6 +101,22 @@ func (c Config) ledger() jetstream.StreamConfig {
 	return l
 }
 
+// turns keeps who wants to change the ledger next, in memory: see TakeTurn.
+func (c Config) turns() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              turnStream,
+		Description:       "who wants to change the orders next",
+		Subjects:          []string{turnPrefix + ">"},
+		Retention:         jetstream.LimitsPolicy,
+		Storage:           jetstream.MemoryStorage,
+		MaxAge:            time.Minute,
+		MaxMsgsPerSubject: 1,
+		Replicas:          1,
+		AllowDirect:       true,
+		AllowMsgTTL:       true,
+	}
+}
+
 func (c Config) topology() []jetstream.StreamConfig {
 	var all []jetstream.StreamConfig
 	for _, q := range c.Queues {
@@ -114,6 +130,7 @@ func (c Config) topology() []jetstream.StreamConfig {
 		c.bucket(resultsBucket, "records of tasks, by id", time.Duration(millrace.MaxResultTTL)+forgetAfter),
 		c.bucket(claimsBucket, "idempotency keys", 24*time.Hour),
 		c.ledger(),
+		c.turns(),
 		c.bucket(schedulesBucket, "schedules, by name", 0),
 	)
 }
@@ -214,7 +231,7 @@ func merge(have, want jetstream.StreamConfig) (jetstream.StreamConfig, error) {
 	out.MaxAge = larger(have.MaxAge, want.MaxAge)
 	out.Replicas = max(have.Replicas, want.Replicas)
 	out.AllowDirect = true
-	out.AllowAtomicPublish = true
+	out.AllowAtomicPublish = have.AllowAtomicPublish || want.AllowAtomicPublish
 	out.AllowMsgTTL = have.AllowMsgTTL || want.AllowMsgTTL
 	out.AllowMsgSchedules = have.AllowMsgSchedules || want.AllowMsgSchedules
 	out.AllowRollup = have.AllowRollup || want.AllowRollup

@@ -16,7 +16,7 @@ import (
 )
 
 var allStreams = []string{
-	"DEAD", "KV_claims", "KV_orders", "KV_results", "KV_schedules", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3",
+	"DEAD", "KV_claims", "KV_orders", "KV_results", "KV_schedules", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
 	"TASKS_bulk", "TASKS_critical", "TASKS_default",
 }
 
@@ -58,13 +58,17 @@ func TestTopology(t *testing.T) {
 			MaxBytes: -1, AllowRollup: true, AllowMsgSchedules: true,
 		}
 	}
+	turns := jetstream.StreamConfig{
+		Subjects: []string{"turns.>"}, Storage: jetstream.MemoryStorage, MaxAge: time.Minute, MaxBytes: -1, AllowMsgTTL: true,
+	}
+	want["TURNS"] = turns
 	want["DEAD"] = jetstream.StreamConfig{Subjects: []string{"dead.>"}, MaxAge: 90 * day, MaxBytes: -1}
 	for _, q := range []string{"critical", "default", "bulk"} {
 		want["TASKS_"+q] = jetstream.StreamConfig{Subjects: []string{"tasks." + q + ".>"}, Discard: jetstream.DiscardNew, MaxBytes: 2 * gib}
 	}
 	got := configs(t, js)
 	for name, w := range want {
-		w.Name, w.MaxMsgsPerSubject, w.Replicas, w.AllowDirect, w.AllowAtomicPublish = name, 1, 1, true, true
+		w.Name, w.MaxMsgsPerSubject, w.Replicas, w.AllowDirect, w.AllowAtomicPublish = name, 1, 1, true, name != "TURNS"
 		// Not what the choice is about: the server's defaults, and words.
 		g := got[name]
 		w.Description, w.MaxConsumers, w.MaxMsgs, w.MaxMsgSize = g.Description, g.MaxConsumers, g.MaxMsgs, g.MaxMsgSize

@@ -52,8 +52,21 @@ func (c *Client) Queued() (int, error) {
 }
 
 // Waits is the 99th percentile of the time, in milliseconds, from submission to the
-// handler, of the tasks that succeeded since it was asked last.
-func (c *Client) Waits() (float64, error) { return c.ask(order{Do: waits}) }
+// handler, of the tasks that succeeded since it was asked last: before the first of
+// those that fail was tried again, or since then.
+func (c *Client) Waits(since bool) (float64, error) {
+	o := order{Do: waits}
+	if since {
+		o.N = 1
+	}
+	return c.ask(o)
+}
+
+// Shop starts so many workers of the order service.
+func (c *Client) Shop(workers int) error { return c.order(order{Do: shop, N: workers}) }
+
+// Stock says how many there are of each of some goods.
+func (c *Client) Stock(n int, skus []string) error { return c.order(order{Do: stock, N: n, SKUs: skus}) }
 
 func (c *Client) order(o order) error {
 	_, err := c.ask(o)

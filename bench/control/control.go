@@ -27,7 +27,9 @@ const (
 	later  = "later"  // submit N tasks for the time At, without HTTP
 	fail   = "fail"   // queue N tasks that fail, without HTTP
 	queued = "queued" // answer how many tasks are in the log
-	waits  = "waits"  // answer the 99th percentile of what tasks waited, in ms, and forget it
+	waits  = "waits"  // answer the 99th percentile of what tasks waited, in ms
+	shop   = "shop"   // start N workers of the order service
+	stock  = "stock"  // say that there are N of each of SKUs
 )
 
 type order struct {
@@ -35,7 +37,8 @@ type order struct {
 	N    int    `json:"n,omitempty"`
 	Path string `json:"path,omitempty"`
 
-	At time.Time `json:"at,omitzero"`
+	At   time.Time `json:"at,omitzero"`
+	SKUs []string  `json:"skus,omitempty"`
 }
 
 type answer struct {

@@ -35,9 +35,13 @@ type Engine interface {
 	Fail(ctx context.Context, n int) error
 	// Queued is how many tasks are in the log.
 	Queued(ctx context.Context) (int, error)
-	// Waits is the 99th percentile of what tasks waited, in milliseconds, since it was
-	// called last.
-	Waits() float64
+	// Waits is the 99th percentile of what tasks waited, in milliseconds: of those that
+	// came before the first that fails was tried again, or since then.
+	Waits(since bool) float64
+	// Shop starts so many workers of the order service.
+	Shop(ctx context.Context, workers int) error
+	// Stock says how many there are of each of some goods.
+	Stock(ctx context.Context, n int, skus []string) error
 }
 
 // Serve says hello and does what it is told, until in ends; what is under way then
@@ -109,7 +113,11 @@ func (s *server) obey(ctx context.Context, o order) (float64, error) {
 		n, err := engine.Queued(ctx)
 		return float64(n), err
 	case waits:
-		return engine.Waits(), nil
+		return engine.Waits(o.N > 0), nil
+	case shop:
+		return 0, engine.Shop(ctx, o.N)
+	case stock:
+		return 0, engine.Stock(ctx, o.N, o.SKUs)
 	}
 	return 0, fmt.Errorf("there is no order %q", o.Do)
 }

@@ -38,7 +38,10 @@ func run(ctx context.Context, dir string, sync time.Duration) error {
 	if err != nil {
 		return err
 	}
-	store, err := streams.Open(ctx, streams.Config{InProcess: srv, Async: sync != 0})
+	connect := func() (*streams.Store, error) {
+		return streams.Open(ctx, streams.Config{InProcess: srv, Async: sync != 0})
+	}
+	store, err := connect()
 	if err != nil {
 		return err
 	}
@@ -57,7 +60,7 @@ func run(ctx context.Context, dir string, sync time.Duration) error {
 	go fail("gateway", func() error { return api.Run(ctx) })
 	go fail("scheduler", func() error { return scheduler.New(store, scheduler.Config{}).Run(ctx) })
 	hello := control.Hello{Addr: api.Addr().String(), PIDs: []int{os.Getpid()}, Version: "Millrace"}
-	return control.Serve(ctx, os.Stdin, os.Stdout, hello, &system{store: store, clean: srv.Remembers(), results: results, log: log})
+	return control.Serve(ctx, os.Stdin, os.Stdout, hello, &system{store: store, connect: connect, clean: srv.Remembers(), results: results, log: log})
 }
 
 // openStream gives a stream to count in: the records, of which there is one for each

@@ -12,6 +12,7 @@ import (
 
 	"millrace"
 	"millrace/bench/workload"
+	"millrace/orders"
 	"millrace/processor"
 	"millrace/streams"
 )
@@ -23,8 +24,10 @@ type system struct {
 	results jetstream.Stream
 	log     jetstream.Stream
 
-	mu     sync.Mutex
-	waited []time.Duration
+	connect func() (*streams.Store, error) // one more store
+	mu      sync.Mutex
+	waited  [2][]time.Duration // before those that fail were tried again, and since
+	again   bool
 }
 
 // fillBatch is small, so that the tasks in hand are not what shows in the memory.
@@ -56,7 +59,7 @@ func (s *system) fill(ctx context.Context, n int, kind string, id func(int) stri
 func (s *system) Work(ctx context.Context) error {
 	p := processor.New(s.store, processor.Config{BrokerRemembers: s.clean})
 	processor.Handle(p, workload.Kind, s.noop, processor.Kind{})
-	processor.Handle(p, workload.FailingKind, failing, processor.Kind{})
+	processor.Handle(p, workload.FailingKind, s.failing, processor.Kind{})
 	go fail("worker", func() error { return p.Run(ctx) })
 	return nil
 }
@@ -76,24 +79,37 @@ func (s *system) noop(_ context.Context, t millrace.Task[json.RawMessage]) (stru
 	waited := time.Since(t.SubmittedAt)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.waited) < cap(s.waited) {
-		s.waited = append(s.waited, waited)
+	phase := 0
+	if s.again {
+		phase = 1
+	}
+	if len(s.waited[phase]) < maxWaited {
+		s.waited[phase] = append(s.waited[phase], waited)
 	}
 	return struct{}{}, nil
 }
 
-func failing(context.Context, millrace.Task[json.RawMessage]) (struct{}, error) {
+func (s *system) failing(_ context.Context, t millrace.Task[json.RawMessage]) (struct{}, error) {
+	if t.Attempt > 1 {
+		s.mu.Lock()
+		s.again = true
+		s.mu.Unlock()
+	}
 	return struct{}{}, errors.New("it always fails")
 }
 
 // maxWaited is how many waits are kept.
 const maxWaited = 10_000
 
-func (s *system) Waits() float64 {
+func (s *system) Waits(since bool) float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := s.waited
-	s.waited = make([]time.Duration, 0, maxWaited)
+	phase := 0
+	if since {
+		phase = 1
+	}
+	all := s.waited[phase]
+	s.waited[phase] = nil
 	if len(all) == 0 {
 		return 0
 	}
@@ -137,4 +153,26 @@ func (s *system) Finished(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	return int(info.State.Msgs), nil
+}
+
+// Shop starts workers as if each were a process of its own.
+func (s *system) Shop(ctx context.Context, workers int) error {
+	for range workers {
+		store, err := s.connect()
+		if err != nil {
+			return err
+		}
+		p := processor.New(store, processor.Config{BrokerRemembers: s.clean})
+		orders.New(store, orders.Config{}).Register(p)
+		go fail("worker", func() error { return p.Run(ctx) })
+	}
+	return nil
+}
+
+func (s *system) Stock(ctx context.Context, n int, skus []string) error {
+	counts := make([]orders.Count, len(skus))
+	for i, sku := range skus {
+		counts[i] = orders.Count{SKU: sku, OnHand: int64(n)}
+	}
+	return errors.Join(orders.New(s.store, orders.Config{}).SetStocks(ctx, counts)...)
 }
