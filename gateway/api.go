@@ -77,6 +77,12 @@ func register[I, O any](a *api, op huma.Operation, handle func(context.Context, 
 	})
 }
 
+// jsonBody describes the body of an operation that reads it itself.
+func (a *api) jsonBody(t reflect.Type) *huma.RequestBody {
+	schema := a.huma.OpenAPI().Components.Schemas.Schema(t, true, "")
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{mediaJSON: {Schema: schema}}}
+}
+
 // schemaName gives huma's error types the names that readers of RFC 9457 expect.
 func schemaName(t reflect.Type, hint string) string {
 	switch t {

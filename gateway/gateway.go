@@ -3,7 +3,8 @@
 //
 // Start reading at routes.go, the whole surface on one page; tasks.go, schedules.go
 // and orders.go are what is behind it, claims.go keeps a request that is sent twice
-// from being done twice, and rules.go says which error is which answer.
+// from being done twice, webhook.go hears from the payment provider, and rules.go
+// says which error is which answer.
 package gateway
 
 import (
@@ -37,6 +38,10 @@ type Config struct {
 	// Ready says what else must be so for /readyz to be well: an error that wraps
 	// [millrace.ErrUnavailable]. Nil means nothing.
 	Ready func() error
+	// PaymentSecrets are what payment webhooks are signed with: "whsec_" and the
+	// base64 of 24 to 64 bytes. Any of them will do, so that one can be replaced by
+	// another. None means that there are no payment webhooks.
+	PaymentSecrets []string
 	// Version is what the API's description says. Empty means "dev".
 	Version string
 	// Logger gets what is unexpected. Nil means silence.
@@ -74,6 +79,7 @@ type Gateway struct {
 	orders   *orders.Orders
 	book     *scheduler.Book
 	claims   *claims
+	webhook  *paymentWebhook
 	listener net.Listener
 	app      *fiber.App
 	// stopping ends when the gateway stops, for those who wait for a task; base,
@@ -89,6 +95,14 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	shop := orders.New(store, orders.Config{})
+	webhook, err := newPaymentWebhook(cfg.PaymentSecrets, store.Claims(), cfg.Logger, func(ctx context.Context, orderID, reference string, amountMinor int64, currency string) error {
+		_, _, err := shop.Pay(ctx, orderID, orders.Payment{Reference: reference, AmountMinor: amountMinor, Currency: currency})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w (choose another --listen, a host and a port, as in 127.0.0.1:8081)", err)
@@ -97,7 +111,7 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	stopping, stop := context.WithCancel(base)
 	app := newApp(appConfig{BodyLimit: cfg.BodyLimit, Logger: cfg.Logger})
 	g := &Gateway{
-		cfg: cfg, store: store, orders: orders.New(store, orders.Config{}), book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger),
+		cfg: cfg, store: store, orders: shop, book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger), webhook: webhook,
 		listener: listener, app: app, base: base, abandon: abandon, stopping: stopping, stop: stop,
 	}
 	g.routes(newAPI(app, apiConfig{Version: cfg.Version, Base: base, Logger: cfg.Logger}))

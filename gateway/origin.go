@@ -7,6 +7,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
+// signed is true in the Metadata of an operation whose requests are signed: a page
+// from elsewhere has no secret to do that with, so it matters not who sent it.
+const signed = "signed"
+
 // checkOrigin refuses, as a *problem with status 403, what a page from elsewhere
 // lets a browser send. A request that changes something and has no body needs no
 // Content-Type, so [checkContent] would not stop it. Only browsers send these

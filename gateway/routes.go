@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -71,6 +72,14 @@ func (g *Gateway) routes(a *api) {
 		Summary: "Look at an order",
 		Errors:  []int{404, 410, 422, 503},
 	}, g.getOrder)
+	register(a, huma.Operation{
+		OperationID: "payment-webhook", Method: http.MethodPost, Path: "/v1/webhooks/payment", DefaultStatus: http.StatusNoContent, Tags: []string{"orders"},
+		Summary:     "Hear from the payment provider",
+		Description: "Takes webhooks that are signed as Standard Webhooks 1.0.0 has it. 204 means that the payment is on disk, now or since an earlier delivery; after anything else the webhook is to be delivered again. 401 means that the signature is missing, wrong or too old, and a 409 of type webhook-replayed that this very delivery was answered before.",
+		Errors:      []int{400, 401, 404, 409, 413, 415, 422, 503},
+		// The body is verified before it is read, so it is described but not decoded.
+		RequestBody: a.jsonBody(reflect.TypeFor[paymentEvent]()), SkipValidateBody: true, Metadata: map[string]any{signed: true},
+	}, g.webhook.receive)
 	register(a, huma.Operation{
 		OperationID: "health", Method: http.MethodGet, Path: "/healthz", Tags: []string{"operation"},
 		Summary: "Is the process alive?",

@@ -25,6 +25,7 @@ func rules() []rule {
 		{target: millrace.ErrInvalid, status: 422, slug: "invalid", title: "Not valid"},
 		{target: millrace.ErrNotFound, status: 404, slug: "not-found", title: "Not found"},
 		{target: millrace.ErrGone, status: 410, slug: "gone", title: "No longer kept"},
+		{target: errReplayed, status: 409, slug: "webhook-replayed", title: "Delivered before"},
 		{target: millrace.ErrConflict, status: 409, slug: "conflict", title: "Conflict"},
 		{
 			target: millrace.ErrQueueFull, status: 503, slug: "queue-full", title: "The queue is full",

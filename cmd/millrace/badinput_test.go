@@ -166,6 +166,7 @@ var astray = []badRequest{
 	{"run of what never was", "POST /v1/schedules/never/run", "", "", 404},
 	{"run from another page", "POST /v1/schedules/never/run", "Origin: http://elsewhere.example", "", 403},
 	{"cancel what is no schedule", "DELETE /v1/schedules/never", "", "", 404},
+	{"webhook of nobody", "POST /v1/webhooks/payment", asJSON, `{"type":"payment.succeeded"}`, 404},
 	{"PUT", "PUT /v1/orders", asJSON, smallOrder, 405},
 	{"method of nobody", "BREW /v1/tasks", "", "", 405},
 	{"id that never was", "GET /v1/tasks/never", "", "", 404},

@@ -66,6 +66,10 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if err != nil {
 		return err
 	}
+	api, err := n.flags.gateway(n.log)
+	if err != nil {
+		return err
+	}
 	server, err := embedded.Start(ctx, embedded.Config{
 		DataDir: n.flags.DataDir, Port: int(n.flags.NATSPort), Sync: time.Duration(n.flags.Sync), Logger: n.log,
 	})
@@ -87,7 +91,6 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if n.register != nil {
 		n.register(n.processor)
 	}
-	api := n.flags.gateway(n.log)
 	api.Ready = n.processor.Ready
 	if n.gateway, err = gateway.New(n.store, api); err != nil {
 		return err

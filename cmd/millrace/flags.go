@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,14 @@ type queueFlags struct {
 type listenFlags struct {
 	Listen  string `help:"Address of the HTTP API." default:"127.0.0.1:8080"`
 	MaxBody count  `help:"The most bytes that the body of a request may have." default:"262144"`
+	webhookFlags
+}
+
+// webhookFlags are how secrets come in. All processes of a machine see what is on a
+// command line, but not what is in a file, or in the environment.
+type webhookFlags struct {
+	PaymentWebhookSecret     []string `help:"What the payment provider signs its webhooks with; twice while one replaces the other. Safer in the environment, or in a file." placeholder:"whsec_…"`
+	PaymentWebhookSecretFile string   `help:"A file with such secrets, one a line." placeholder:"FILE"`
 }
 
 type workerFlags struct {
@@ -147,8 +156,25 @@ func (f queueFlags) store(name string, sync syncMode, log *slog.Logger) (streams
 	return cfg, nil
 }
 
-func (f listenFlags) gateway(log *slog.Logger) gateway.Config {
-	return gateway.Config{Listen: f.Listen, BodyLimit: int(f.MaxBody), Version: version(), Logger: log}
+func (f listenFlags) gateway(log *slog.Logger) (gateway.Config, error) {
+	secrets, err := f.secrets()
+	return gateway.Config{Listen: f.Listen, BodyLimit: int(f.MaxBody), PaymentSecrets: secrets, Version: version(), Logger: log}, err
+}
+
+func (f webhookFlags) secrets() ([]string, error) {
+	if f.PaymentWebhookSecretFile == "" {
+		return f.PaymentWebhookSecret, nil
+	}
+	data, err := os.ReadFile(f.PaymentWebhookSecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("--payment-webhook-secret-file: %w", err)
+	}
+	lines := strings.Fields(string(data))
+	if len(lines) == 0 {
+		// Whoever names a file means to have a secret.
+		return nil, fmt.Errorf("--payment-webhook-secret-file: %s is empty", f.PaymentWebhookSecretFile)
+	}
+	return append(lines, f.PaymentWebhookSecret...), nil
 }
 
 func (f workerFlags) processor(q queueFlags, log *slog.Logger) (processor.Config, error) {

@@ -21,12 +21,16 @@ type gatewayCmd struct {
 // Run serves the API until ctx ends.
 func (c *gatewayCmd) Run(ctx context.Context, io stdio) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	cfg, err := c.gateway(log)
+	if err != nil {
+		return err
+	}
 	store, err := openStore(ctx, "millrace-gateway", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
 	defer store.Close()
-	g, err := gateway.New(store, c.gateway(log))
+	g, err := gateway.New(store, cfg)
 	if err != nil {
 		return err
 	}
