@@ -11,7 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
-	"millrace"
 	"millrace/orders"
 	"millrace/streams"
 )
