@@ -18,6 +18,7 @@ type stored struct {
 	seq     uint64
 	time    time.Time
 	data    []byte
+	by      string // the delivery that wrote it, if its leader was asked
 }
 
 // maxLooked is how many bytes of messages the server sends for one request, or one
@@ -141,5 +142,5 @@ func parseStored(m *nats.Msg) (stored, error) {
 	if err != nil {
 		return stored{}, fmt.Errorf("time stamp: %w", err)
 	}
-	return stored{m.Header.Get("Nats-Subject"), seq, at, m.Data}, nil
+	return stored{subject: m.Header.Get("Nats-Subject"), seq: seq, time: at, data: m.Data}, nil
 }
