@@ -187,15 +187,17 @@ func (s *Scheduler) fire(ctx context.Context, d *streams.Due) {
 	}
 }
 
-// sweepRounds is for how many rounds the janitor leaves alone what waits: to look at
-// all of it takes long.
+// sweepRounds is for how many rounds the janitor leaves alone what waits, and the
+// records: to look at all of it takes long.
 const sweepRounds = 20
 
-// tidy is the janitor: it trims the logs, removes what is left of cancelled tasks,
-// and arms schedules that are not.
+// tidy is the janitor: it trims the logs, wakes the movers for what is overdue, removes
+// what is left of cancelled tasks, brings lost tasks back, and arms schedules that are
+// not.
 func (s *Scheduler) tidy(ctx context.Context) {
 	tick := time.NewTicker(s.cfg.Tidy)
 	defer tick.Stop()
+	orphans := s.store.Orphans()
 	for round := 0; ; round++ {
 		for _, queue := range s.store.Queues() {
 			n, err := s.store.Trim(ctx, queue, s.cfg.Retention)
@@ -207,6 +209,9 @@ func (s *Scheduler) tidy(ctx context.Context) {
 		if round%sweepRounds == 0 { // it looks at all that waits
 			n, err := s.store.SweepWaiting(ctx)
 			s.tell(ctx, "removed what was left of finished tasks", n, err)
+			back, lost, err := orphans.Sweep(ctx)
+			s.tell(ctx, "brought back tasks that were lost", back, err)
+			s.tell(ctx, "gave up tasks that were lost with their args", lost, nil)
 		}
 		mended, err := s.book.mend(ctx)
 		s.tell(ctx, "armed schedules that were not", uint64(mended), err)

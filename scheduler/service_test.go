@@ -281,6 +281,50 @@ func TestMend(t *testing.T) {
 	})
 }
 
+// The janitor brings back a task of which somebody has purged what waited.
+func TestLostTasksComeBack(t *testing.T) {
+	bubble(t, soon(), func(t *testing.T) {
+		b := newBroker(t)
+		store, js := open(t, b, streams.Config{}), inspect(t, b)
+		task := millrace.RawTask{ID: "t", Kind: "k", Queue: "default"}
+		if err := store.Submit(t.Context(), task); err != nil {
+			t.Fatal(err)
+		}
+		p, err := store.Pull("default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := func(patience time.Duration) *streams.Delivery {
+			for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+				if got, err := p.Next(t.Context(), 1); err != nil {
+					t.Fatal(err)
+				} else if len(got) > 0 {
+					return got[0]
+				}
+			}
+			t.Fatalf("nothing came in %s", patience)
+			return nil
+		}
+		r := millrace.Record{ID: "t", Kind: "k", Queue: "default", State: millrace.Retrying, Error: "no luck"}
+		if err := store.Retry(t.Context(), next(time.Minute), r, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		for shard := range store.Shards() {
+			stream, err := js.Stream(t.Context(), fmt.Sprintf("SCHEDULES_%d", shard))
+			if err == nil {
+				err = stream.Purge(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		run(t, store, scheduler.Config{})
+		if d := next(31 * time.Minute); d.Record == nil || d.Record.State != millrace.Retrying {
+			t.Errorf("it comes with %+v", d.Record)
+		}
+	})
+}
+
 // What goes to a full queue waits until there is room. What goes to another does not.
 func TestFullQueue(t *testing.T) {
 	start := soon()

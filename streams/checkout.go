@@ -1,7 +1,6 @@
 package streams
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,11 +25,7 @@ func (s *Store) CheckOut(ctx context.Context, d *Delivery, r millrace.Record) er
 		return s.Extend(ctx, []*Delivery{d})
 	}
 	r.Parked = d.Sequence
-	err := s.putRecord(ctx, d, r)
-	if errors.Is(err, millrace.ErrConflict) {
-		err = s.adoptRecord(ctx, d, r, err)
-	}
-	if err != nil {
+	if err := s.write(ctx, draft{d, &r, 0}); err != nil {
 		return err
 	}
 	lease, err := s.setTimer(ctx, d.waiting(until), anyRevision)
@@ -62,24 +57,8 @@ func (s *Store) ExtendCheckedOut(ctx context.Context, d *Delivery) error {
 	return nil
 }
 
-// A write that got no answer may have been stored, and then the next one finds
-// something that this worker wrote itself. It must not cost it hours of work.
-
-// adoptRecord takes the record over if it is this one; else it returns conflict.
-func (s *Store) adoptRecord(ctx context.Context, d *Delivery, r millrace.Record, conflict error) error {
-	found, err := s.lastBy(ctx, bucketStream(resultsBucket), recordSubject(r.ID))
-	if err != nil {
-		return err
-	}
-	data, err := encode(r)
-	if err != nil || len(found) == 0 || !bytes.Equal(found[0].data, data) {
-		return conflict
-	}
-	d.Record, d.revision = &r, found[0].seq
-	return nil
-}
-
-// adoptLease takes the lease over if it is the one that got no answer.
+// adoptLease takes the lease over if it is the one that got no answer: it must not
+// cost its worker hours of work.
 func (s *Store) adoptLease(ctx context.Context, d *Delivery) bool {
 	found, err := s.lastBy(ctx, scheduleStream(shardOf(d.Task.ID)), timerSubject(d.Task.ID))
 	if err != nil || len(found) == 0 {

@@ -17,21 +17,13 @@ func TestCheckOutWithoutAnswers(t *testing.T) {
 		submit(t, store, newTask("t"))
 		d := take(t, pull(t, store, "default"), 1)[0]
 		running := recordOf(d, millrace.Running)
-		// unheard does something of which the answer comes too late.
-		unheard := func(do func() error) {
-			t.Helper()
-			b.deafen()
-			wantUnavailable(t, "unheard", do())
-			b.hear()
-			time.Sleep(time.Second)
-		}
-		unheard(func() error { return store.CheckOut(t.Context(), d, running) })
+		unheard(t, b, func() error { return store.CheckOut(t.Context(), d, running) })
 		if err := store.CheckOut(t.Context(), d, running); err != nil || !d.CheckedOut() {
 			t.Fatal(err)
 		}
 		for range 5 {
 			time.Sleep(20 * time.Second)
-			unheard(func() error { return store.ExtendCheckedOut(t.Context(), d) })
+			unheard(t, b, func() error { return store.ExtendCheckedOut(t.Context(), d) })
 			if err := store.ExtendCheckedOut(t.Context(), d); err != nil {
 				t.Fatal(err)
 			}
@@ -42,7 +34,7 @@ func TestCheckOutWithoutAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Millisecond)
-		unheard(func() error { return store.ExtendCheckedOut(t.Context(), &other) })
+		unheard(t, b, func() error { return store.ExtendCheckedOut(t.Context(), &other) })
 		if err := store.ExtendCheckedOut(t.Context(), &other); !errors.Is(err, millrace.ErrConflict) {
 			t.Errorf("somebody else's lease is renewed: %v", err)
 		}

@@ -53,9 +53,14 @@ func TestDeathAtAnyWrite(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				b := newBroker(t)
 				watcher, js := open(t, b, streams.Config{AckWait: 5 * time.Second}), inspect(t, b)
+				orphans := watcher.Orphans()
+				orphans.Impatient()
 				for n := 0; ; n++ {
-					l := &life{t: t, story: s, id: fmt.Sprintf("t%d", n), watcher: watcher, js: js}
-					first := &mortal{broker: b, left: n, before: func(string) { _, _ = l.look() }}
+					l := &life{t: t, story: s, id: fmt.Sprintf("t%d", n), watcher: watcher, js: js, orphans: orphans, sweeping: make(chan struct{}, 1)}
+					first := &mortal{broker: b, left: n, before: func(string) {
+						_, _ = l.look()
+						l.sweep()
+					}}
 					l.live(first)
 					if t.Failed() {
 						t.Fatalf("so it went when the process died before write %d", n)
@@ -80,6 +85,9 @@ type life struct {
 	watcher *streams.Store
 	js      jetstream.JetStream
 
+	orphans  *streams.Orphans
+	sweeping chan struct{} // holds one while somebody does
+
 	mu        sync.Mutex
 	accepted  bool
 	cancelled bool
@@ -96,6 +104,21 @@ func (l *life) look() (streams.Found, error) {
 		l.t.Errorf("%s was accepted, and is %v", l.id, err)
 	}
 	return f, err
+}
+
+// sweep looks for orphans, and looks again at once. There are none.
+func (l *life) sweep() {
+	select {
+	case l.sweeping <- struct{}{}:
+	default:
+		return
+	}
+	for range 2 {
+		if back, lost, err := l.orphans.Sweep(context.Background()); err != nil || back+lost > 0 {
+			l.t.Errorf("%d seem lost, and %d with their args, %v", back, lost, err)
+		}
+	}
+	<-l.sweeping
 }
 
 func (l *life) live(way *mortal) {

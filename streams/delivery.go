@@ -30,6 +30,7 @@ type Delivery struct {
 
 	receipt
 	revision uint64    // of Record; zero for none
+	name     string    // under which it writes records, once it does
 	lease    uint64    // revision of what waits while the task is checked out; else zero
 	renewal  time.Time // of the lease, that got no answer
 	body     []byte

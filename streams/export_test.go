@@ -21,3 +21,12 @@ func ShardOf(id string) int { return shardOf(id) }
 
 // DrawerOf is in which part of its shard a task waits.
 func DrawerOf(id string) string { return drawerOf(id) }
+
+// Impatient makes o take for old what was written a moment ago.
+func (o *Orphans) Impatient() { o.age = 0 }
+
+// Modest makes o look at fewer records at once.
+func (o *Orphans) Modest(most int) { o.most = most }
+
+// Next is the sequence with which the next sweep begins.
+func (o *Orphans) Next() uint64 { return o.next }

@@ -79,30 +79,16 @@ type Noted struct {
 // NoteAll is Note for many, whose writes are made together. It returns an error, or
 // nil, for each.
 func (s *Store) NoteAll(ctx context.Context, all []Noted) []error {
-	errs := make([]error, len(all))
-	msgs, written := make([]*nats.Msg, 0, len(all)), make([]int, 0, len(all))
+	drafts := make([]draft, len(all))
 	for i := range all {
 		n := &all[i]
 		n.Current.Parked = 0
 		if n.CheckedOut() {
 			n.Current.Parked = n.Sequence
 		}
-		msg, err := recordMessage(n.Delivery, &n.Current, 0)
-		if err != nil {
-			errs[i] = err
-			continue
-		}
-		msgs, written = append(msgs, msg), append(written, i)
+		drafts[i] = draft{n.Delivery, &n.Current, 0}
 	}
-	for j, v := range s.results.storeAll(ctx, msgs) {
-		n := &all[written[j]]
-		if v.err != nil {
-			errs[written[j]] = fmt.Errorf("record of %s: %w", n.Current.ID, v.err)
-			continue
-		}
-		n.Delivery.Record, n.revision = &n.Current, v.seq
-	}
-	return errs
+	return s.writeAll(ctx, drafts)
 }
 
 // longRelease is the longest wait for which a task keeps its place with the
@@ -148,12 +134,7 @@ func (s *Store) Finish(ctx context.Context, d *Delivery, r millrace.Record, ttl 
 			return err
 		}
 	}
-	msg, err := recordMessage(d, &f.Final, f.TTL+forgetAfter)
-	if err != nil {
-		return err
-	}
-	seq, err := s.results.store(ctx, msg)
-	return s.finished(ctx, f, verdict{seq, err})
+	return s.finished(ctx, f, s.write(ctx, draft{d, &f.Final, f.TTL + forgetAfter}))
 }
 
 // FinishAll is Finish for many, whose writes are made together. It returns an error,
@@ -163,20 +144,14 @@ func (s *Store) FinishAll(ctx context.Context, all []Finished) []error {
 		all[i].complete()
 	}
 	errs := s.bury(ctx, all)
-	msgs, written := make([]*nats.Msg, 0, len(all)), make([]int, 0, len(all))
+	drafts, written := make([]draft, 0, len(all)), make([]int, 0, len(all))
 	for i := range all {
-		if errs[i] != nil {
-			continue
+		if errs[i] == nil {
+			drafts, written = append(drafts, draft{all[i].Delivery, &all[i].Final, all[i].TTL + forgetAfter}), append(written, i)
 		}
-		msg, err := recordMessage(all[i].Delivery, &all[i].Final, all[i].TTL+forgetAfter)
-		if err != nil {
-			errs[i] = err
-			continue
-		}
-		msgs, written = append(msgs, msg), append(written, i)
 	}
-	for j, v := range s.results.storeAll(ctx, msgs) {
-		errs[written[j]] = s.finished(ctx, &all[written[j]], v)
+	for j, err := range s.writeAll(ctx, drafts) {
+		errs[written[j]] = s.finished(ctx, &all[written[j]], err)
 	}
 	return errs
 }
@@ -191,14 +166,13 @@ func (f *Finished) complete() {
 }
 
 // finished lets go of a task whose final record has been written, or has not.
-func (s *Store) finished(ctx context.Context, f *Finished, v verdict) error {
+func (s *Store) finished(ctx context.Context, f *Finished, err error) error {
 	switch {
-	case errors.Is(v.err, millrace.ErrConflict) && f.Final.State == millrace.Failed:
-		return errors.Join(fmt.Errorf("record of %s: %w", f.Final.ID, v.err), s.unbury(ctx, f.Final))
-	case v.err != nil:
-		return fmt.Errorf("record of %s: %w", f.Final.ID, v.err)
+	case errors.Is(err, millrace.ErrConflict) && f.Final.State == millrace.Failed:
+		return errors.Join(err, s.unbury(ctx, f.Final))
+	case err != nil:
+		return err
 	}
-	f.Delivery.Record, f.revision = &f.Final, v.seq
 	if f.CheckedOut() {
 		return s.giveUpLease(ctx, f.Delivery)
 	}
@@ -210,33 +184,6 @@ func (s *Store) finished(ctx context.Context, f *Finished, v verdict) error {
 // also what keeps a task from being done again, when its acknowledgement was lost,
 // or when a worker wakes up that was frozen with it.
 const forgetAfter = time.Hour
-
-func (s *Store) putRecord(ctx context.Context, d *Delivery, r millrace.Record) error {
-	msg, err := recordMessage(d, &r, 0)
-	if err != nil {
-		return err
-	}
-	seq, err := s.results.store(ctx, msg)
-	if err != nil {
-		return fmt.Errorf("record of %s: %w", r.ID, err)
-	}
-	d.Record, d.revision = &r, seq
-	return nil
-}
-
-// recordMessage is r as it is stored, if nobody has written since the delivery. For
-// zero, ttl is that of the bucket.
-func recordMessage(d *Delivery, r *millrace.Record, ttl time.Duration) (*nats.Msg, error) {
-	data, err := encode(r)
-	if err != nil {
-		return nil, fmt.Errorf("%w: record of %s: %w", millrace.ErrInvalid, r.ID, err)
-	}
-	msg := newMessage(recordSubject(r.ID), data, d.revision)
-	if ttl > 0 {
-		expireAfter(msg, ttl)
-	}
-	return msg, nil
-}
 
 // Dead is a task that failed for good, as it is kept in the stream DEAD.
 type Dead struct {

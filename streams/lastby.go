@@ -18,6 +18,7 @@ type stored struct {
 	seq     uint64
 	time    time.Time
 	data    []byte
+	by      string // the delivery that wrote it, if its leader was asked
 }
 
 // maxLooked is how many bytes of messages the server sends for one request, or one
@@ -63,21 +64,31 @@ func (s *Store) lastOf(ctx context.Context, stream string, most int, filters []s
 // order in which they were written, until that returns false. What is written
 // meanwhile may be seen or not.
 func (s *Store) scan(ctx context.Context, stream, filter string, visit func(stored) bool) error {
-	ask := directGet{NextBy: filter, Batch: maxBatch, MaxBytes: maxLooked, Seq: 1}
+	return s.scanPages(ctx, stream, filter, 1, func(page []stored) (bool, error) {
+		for _, st := range page {
+			if !visit(st) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+}
+
+// scanPages is scan from a sequence, for who takes what comes together at once.
+func (s *Store) scanPages(ctx context.Context, stream, filter string, from uint64, visit func(page []stored) (more bool, err error)) error {
+	ask := directGet{NextBy: filter, Batch: maxBatch, MaxBytes: maxLooked, Seq: from}
 	for {
-		some, end, err := s.getDirect(ctx, stream, maxBatch, ask)
+		page, end, err := s.getDirect(ctx, stream, maxBatch, ask)
 		if err != nil {
 			return fmt.Errorf("scan %s: %w", stream, err)
 		}
-		for _, st := range some {
-			if !visit(st) {
-				return nil
-			}
+		if more, err := visit(page); err != nil || !more {
+			return err
 		}
-		if left := end.Get("Nats-Num-Pending"); left == "" || left == "0" || len(some) == 0 {
+		if left := end.Get("Nats-Num-Pending"); left == "" || left == "0" || len(page) == 0 {
 			return nil
 		}
-		ask.Seq = some[len(some)-1].seq + 1
+		ask.Seq = page[len(page)-1].seq + 1
 	}
 }
 
@@ -141,5 +152,5 @@ func parseStored(m *nats.Msg) (stored, error) {
 	if err != nil {
 		return stored{}, fmt.Errorf("time stamp: %w", err)
 	}
-	return stored{m.Header.Get("Nats-Subject"), seq, at, m.Data}, nil
+	return stored{subject: m.Header.Get("Nats-Subject"), seq: seq, time: at, data: m.Data}, nil
 }

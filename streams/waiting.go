@@ -145,7 +145,7 @@ func (s *Store) HandBack(ctx context.Context, d *Delivery, r millrace.Record) er
 // park notes r and takes the task off its queue until it is due.
 func (s *Store) park(ctx context.Context, d *Delivery, r millrace.Record, due time.Time) error {
 	r.Parked = d.Sequence
-	if err := s.putRecord(ctx, d, r); err != nil {
+	if err := s.write(ctx, draft{d, &r, 0}); err != nil {
 		return err
 	}
 	var err error
