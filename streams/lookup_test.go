@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,13 +170,15 @@ func TestWaitWakesOnFinish(t *testing.T) {
 
 		// Long enough that the wait looks once a second only.
 		finished := make(chan time.Time, 1)
-		go func() {
+		var finishing sync.WaitGroup
+		defer finishing.Wait() // it has the task to let go of yet
+		finishing.Go(func() {
 			time.Sleep(10300 * time.Millisecond)
 			finished <- time.Now()
 			if err := store.Finish(context.Background(), d, recordOf(d, millrace.Succeeded), time.Hour); err != nil {
 				t.Error(err)
 			}
-		}()
+		})
 		f, err := store.Wait(t.Context(), "t1")
 		if err != nil || f.Record.State != millrace.Succeeded {
 			t.Fatalf("got %q, %v", f.Record.State, err)
