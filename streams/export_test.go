@@ -21,3 +21,6 @@ func ShardOf(id string) int { return shardOf(id) }
 
 // DrawerOf is in which part of its shard a task waits.
 func DrawerOf(id string) string { return drawerOf(id) }
+
+// Skip makes the feed believe that its consumer delivered a message more.
+func (f *Feed) Skip() { f.delivered++ }

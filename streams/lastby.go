@@ -84,6 +84,7 @@ func (s *Store) scan(ctx context.Context, stream, filter string, visit func(stor
 type directGet struct {
 	MultiLast []string   `json:"multi_last,omitempty"`
 	NextBy    string     `json:"next_by_subj,omitempty"`
+	LastBy    string     `json:"last_by_subj,omitempty"`
 	Batch     int        `json:"batch,omitzero"`
 	MaxBytes  int        `json:"max_bytes,omitzero"`
 	Seq       uint64     `json:"seq,omitzero"`
@@ -94,11 +95,7 @@ type directGet struct {
 // getDirect gets so many messages at most. It also returns the headers of the
 // answer's end.
 func (s *Store) getDirect(ctx context.Context, stream string, most int, ask directGet) ([]stored, nats.Header, error) {
-	body, err := encode(ask)
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := s.replies.send(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream, Data: body}, most+1)
+	c, err := s.sendDirect(stream, most+1, ask)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,6 +124,15 @@ func (s *Store) getDirect(ctx context.Context, stream string, most int, ask dire
 			return nil, nil, fmt.Errorf("%w: %s %s", millrace.ErrUnavailable, status, description)
 		}
 	}
+}
+
+// sendDirect asks; so many answers may come.
+func (s *Store) sendDirect(stream string, answers int, ask directGet) (*call, error) {
+	body, err := encode(ask)
+	if err != nil {
+		return nil, err
+	}
+	return s.replies.send(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream, Data: body}, answers)
 }
 
 // errTooMany is for a look-up that matches more than 1,024 subjects.
