@@ -188,7 +188,7 @@ func (x *exchange) takeOver(serve func(net.Conn)) (taken bool) {
 	}
 	head, conn := bytes.Clone(header.Header()), x.http.Conn()
 	x.http.HijackSetNoResponse(true) // fasthttp would say that there is no body
-	x.http.Hijack(func(net.Conn) { // which is only lent: it may be another's once this returns
+	x.http.Hijack(func(net.Conn) {   // which is only lent: it may be another's once this returns
 		_, _ = conn.Write(head) // if that fails, so will what follows
 		serve(conn)
 	})

@@ -4,15 +4,18 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -270,39 +273,44 @@ func TestWatchHasNoGaps(t *testing.T) {
 	}
 	var clients sync.WaitGroup
 	for i := range 4 {
-		clients.Go(func() {
-			numbers, id := map[string]int{}, uint64(0)
-			w := f.watch("/v1/orders/events?after=0", "")
-			for n := range writers * orders * events {
-				if i > 0 && n%(i*577) == 576 { // it leaves, and comes again
-					w.close()
-					w = f.watch("/v1/orders/events", w.id)
-				}
-				if i == 3 && n%100 == 0 { // it is slow
-					time.Sleep(5 * time.Millisecond)
-				}
-				name, err := w.next()
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				order, number, _ := strings.Cut(name, "/")
-				if number != strconv.Itoa(numbers[order]+1) {
-					t.Errorf("client %d: %s follows event %d", i, name, numbers[order])
-					return
-				}
-				numbers[order]++
-				now, err := strconv.ParseUint(w.id, 10, 64)
-				if err != nil || now <= id {
-					t.Errorf("client %d: the id %s follows %d", i, w.id, id)
-					return
-				}
-				id = now
-			}
-			w.close()
-		})
+		clients.Go(func() { f.watchAll(i, writers*orders*events) })
 	}
 	clients.Wait()
+	for i := range maxReplays + 2 { // all they want lies before the window
+		clients.Go(func() { f.watchAll(i%2, writers*orders*events) })
+	}
+	clients.Wait()
+}
+
+// watchAll watches n events, and all that belong to one order must come in order. The
+// more restless a client is, the more often it leaves and comes again.
+func (f *feeding) watchAll(restless, n int) {
+	numbers, id := map[string]int{}, uint64(0)
+	w := f.watch("/v1/orders/events?after=0", "")
+	for i := range n {
+		if restless > 0 && i%(restless*577) == 576 {
+			w.close()
+			w = f.watch("/v1/orders/events", w.id)
+		}
+		name, err := w.next()
+		if err != nil {
+			f.t.Error(err)
+			return
+		}
+		order, number, _ := strings.Cut(name, "/")
+		if number != strconv.Itoa(numbers[order]+1) {
+			f.t.Errorf("%s follows event %d", name, numbers[order])
+			return
+		}
+		numbers[order]++
+		now, err := strconv.ParseUint(w.id, 10, 64)
+		if err != nil || now <= id {
+			f.t.Errorf("the id %s follows %d", w.id, id)
+			return
+		}
+		id = now
+	}
+	w.close()
 }
 
 // A client that takes nothing holds up nobody, and costs no more than the window.
@@ -416,4 +424,44 @@ func TestAppendEvent(t *testing.T) {
 			t.Errorf("%q: %q", data, got)
 		}
 	}
+}
+
+// A stream on which nothing happens is kept alive, whatever else is waited for.
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer client.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() {
+			defer server.Close()
+			s := newSSEStream(ctx, server)
+			for err := s.open(7); err == nil; err = s.wait(nil, time.Second) {
+				continue
+			}
+		}()
+		opened, got := time.Now(), make([]byte, 100)
+		if n, err := client.Read(got); err != nil || !strings.HasSuffix(string(got[:n]), "\nid: 7\n\n") {
+			t.Fatalf("%q, %v", got[:n], err)
+		}
+		for beat := range 3 {
+			n, err := client.Read(got)
+			if took := time.Since(opened); string(got[:n]) != ":\n\n" || err != nil || took != time.Duration(beat+1)*heartbeat {
+				t.Fatalf("%q, %v, after %s", got[:n], err, took)
+			}
+		}
+	})
+}
+
+// Who takes nothing is cut off.
+func TestClientThatTakesNothingIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer client.Close()
+		defer server.Close()
+		s, start := newSSEStream(t.Context(), server), time.Now()
+		if err := s.write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != writeTime {
+			t.Errorf("%v after %s", err, time.Since(start))
+		}
+	})
 }

@@ -70,7 +70,7 @@ func newHub(ctx context.Context, ledger streams.Ledger, limit int, log *slog.Log
 func (h *hub) enter() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.open >= h.limit || h.ctx.Err() != nil {
+	if h.open >= h.limit {
 		return false
 	}
 	h.open++
@@ -88,7 +88,8 @@ func (h *hub) leave() {
 
 // wait waits for the streams to end, after the context of the hub has, at most so long.
 func (h *hub) wait(atMost time.Duration) {
-	h.mu.Lock() // whoever enters from now on is refused
+	h.mu.Lock()
+	h.limit = 0 // whoever enters from now on is refused
 	h.mu.Unlock()
 	ended := make(chan struct{})
 	go func() {
