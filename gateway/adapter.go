@@ -186,9 +186,10 @@ func (x *exchange) takeOver(serve func(net.Conn)) (taken bool) {
 	if x.http.IsHead() {
 		return false
 	}
-	head, conn := bytes.Clone(header.Header()), x.http.Conn()
+	head := bytes.Clone(header.Header())
+	conn := x.http.Conn()            // what Hijack gives is another's once serve returns
 	x.http.HijackSetNoResponse(true) // fasthttp would say that there is no body
-	x.http.Hijack(func(net.Conn) {   // which is only lent: it may be another's once this returns
+	x.http.Hijack(func(net.Conn) {
 		_, _ = conn.Write(head) // if that fails, so will what follows
 		serve(conn)
 	})

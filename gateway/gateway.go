@@ -2,8 +2,9 @@
 // are on disk, and shows what became of them.
 //
 // Start reading at routes.go, the whole surface on one page; tasks.go, schedules.go
-// and orders.go are what is behind it, claims.go keeps a request that is sent twice
-// from being done twice, and rules.go says which error is which answer.
+// and orders.go are what is behind it, feed.go and hub.go what is watched, claims.go
+// keeps a request that is sent twice from being done twice, and rules.go says which
+// error is which answer.
 package gateway
 
 import (

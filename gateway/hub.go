@@ -34,13 +34,6 @@ type hub struct {
 	bells  map[string]*bell
 }
 
-// bell tells those who watch one order that there is news of it.
-type bell struct {
-	watchers int
-	last     uint64 // the sequence of the newest event that it rang for
-	rung     chan struct{}
-}
-
 const (
 	// tick is how often clients are written to at most: what comes meanwhile goes out
 	// with one write to each.
@@ -182,9 +175,7 @@ func (h *hub) publish(events []streams.FeedEvent) {
 	h.news = make(chan struct{})
 	for _, e := range events {
 		if b := h.bells[e.OrderID]; b != nil {
-			b.last = e.Sequence
-			close(b.rung)
-			b.rung = make(chan struct{})
+			b.ring(e.Sequence)
 		}
 	}
 }
@@ -209,32 +200,4 @@ func (h *hub) next(after uint64) (some []byte, last uint64, news <-chan struct{}
 	defer h.mu.Unlock()
 	some, last, ok = h.window.next(after)
 	return some, last, h.news, ok
-}
-
-// watch gets the bell of an order; unwatch gives it back.
-func (h *hub) watch(orderID string) *bell {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	b := h.bells[orderID]
-	if b == nil {
-		b = &bell{rung: make(chan struct{})}
-		h.bells[orderID] = b
-	}
-	b.watchers++
-	return b
-}
-
-func (h *hub) unwatch(orderID string, b *bell) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if b.watchers--; b.watchers == 0 {
-		delete(h.bells, orderID)
-	}
-}
-
-// heard is what a bell rang for last, and what tells when it rings again.
-func (h *hub) heard(b *bell) (last uint64, rung <-chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return b.last, b.rung
 }
