@@ -46,7 +46,7 @@ var technologies = []struct {
 	{"github.com/valyala/fasthttp", []string{"gateway"}, "what Fiber is made of"},
 	{"github.com/danielgtaylor/huma/v2", []string{"gateway"}, "OpenAPI and validation are a matter of the HTTP API; commands and handlers have types of ours"},
 	{"github.com/swaggest/swgui", []string{"gateway"}, "the documentation page, served by the gateway"},
-	{"github.com/nats-io/nats.go", []string{"streams"}, "subjects, acks and sequences stay in one package; the others see tasks and deliveries"},
+	{"github.com/nats-io/nats.go", []string{"streams", "examples/feed"}, "subjects, acks and sequences stay in one package; the others see tasks and deliveries. The example follows the feed as a program does that knows nothing of Millrace"},
 	{"github.com/nats-io/nuid", []string{"streams"}, "ids of atomic batches"},
 	{"github.com/nats-io/nats-server/v2", []string{"embedded"}, "the same code runs against a server elsewhere, so only one package may know that there is one inside"},
 	{"github.com/alecthomas/kong", []string{"cmd/millrace"}, "flags belong to the command; the packages take a Config"},

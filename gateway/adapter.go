@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -175,6 +177,26 @@ func (x *exchange) SetHeader(name, value string) { x.http.Response.Header.Set(na
 func (x *exchange) AppendHeader(name, value string) { x.http.Response.Header.Add(name, value) }
 
 func (x *exchange) BodyWriter() io.Writer { return x.http }
+
+// takeOver sends the head of the answer as it stands now, and hands the connection to
+// serve, in a goroutine of its own: nothing is kept for it, and what was read on the
+// way here can be used for other requests. The body ends when the connection does. It
+// is not taken over for HEAD, which wants the head only.
+func (x *exchange) takeOver(serve func(net.Conn)) (taken bool) {
+	header := &x.http.Response.Header
+	header.SetContentLength(-2) // no length, and Connection: close
+	if x.http.IsHead() {
+		return false
+	}
+	head := bytes.Clone(header.Header())
+	conn := x.http.Conn()            // what Hijack gives is another's once serve returns
+	x.http.HijackSetNoResponse(true) // fasthttp would say that there is no body
+	x.http.Hijack(func(net.Conn) {
+		_, _ = conn.Write(head) // if that fails, so will what follows
+		serve(conn)
+	})
+	return true
+}
 
 // contextualExchange is an exchange with another context.
 type contextualExchange struct {

@@ -2,9 +2,9 @@
 // are on disk, and shows what became of them.
 //
 // Start reading at routes.go, the whole surface on one page; tasks.go, schedules.go
-// and orders.go are what is behind it, claims.go keeps a request that is sent twice
-// from being done twice, webhook.go hears from the payment provider, and rules.go
-// says which error is which answer.
+// and orders.go are what is behind it, feed.go and hub.go what is watched, claims.go
+// keeps a request that is sent twice from being done twice, webhook.go hears from the
+// payment provider, and rules.go says which error is which answer.
 package gateway
 
 import (
@@ -32,6 +32,9 @@ type Config struct {
 	BodyLimit int
 	// MaxWait is the longest that a GET may wait for a task. Zero means 60 s.
 	MaxWait time.Duration
+	// MaxStreams is how many clients may watch events at once; whoever comes then is
+	// asked to come back. Zero means 10,000.
+	MaxStreams int
 	// Grace is how long requests may take to end when the gateway stops. Zero
 	// means 10 s.
 	Grace time.Duration
@@ -52,6 +55,7 @@ func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:8080")
 	c.BodyLimit = cmp.Or(c.BodyLimit, 256<<10)
 	c.MaxWait = cmp.Or(c.MaxWait, time.Minute)
+	c.MaxStreams = cmp.Or(c.MaxStreams, 10_000)
 	c.Grace = cmp.Or(c.Grace, 10*time.Second)
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
@@ -65,6 +69,9 @@ func (c Config) validate() error {
 	var errs []error
 	if c.BodyLimit < 1 {
 		errs = append(errs, fmt.Errorf("the body limit must be at least 1 byte, not %d", c.BodyLimit))
+	}
+	if c.MaxStreams < 0 {
+		errs = append(errs, fmt.Errorf("the number of streams must not be negative, but is %d", c.MaxStreams))
 	}
 	if c.MaxWait < 0 || c.Grace < 0 {
 		errs = append(errs, errors.New("times must not be negative"))
@@ -80,9 +87,10 @@ type Gateway struct {
 	book     *scheduler.Book
 	claims   *claims
 	webhook  *paymentWebhook
+	hub      *hub
 	listener net.Listener
 	app      *fiber.App
-	// stopping ends when the gateway stops, for those who wait for a task; base,
+	// stopping ends when the gateway stops, for those who wait for a task or watch; base,
 	// which all handlers get, only when the time for their requests is over.
 	stopping, base context.Context
 	stop, abandon  context.CancelFunc
@@ -112,6 +120,7 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	app := newApp(appConfig{BodyLimit: cfg.BodyLimit, Logger: cfg.Logger})
 	g := &Gateway{
 		cfg: cfg, store: store, orders: shop, book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger), webhook: webhook,
+		hub:      newHub(stopping, store.Ledger(), cfg.MaxStreams, cfg.Logger),
 		listener: listener, app: app, base: base, abandon: abandon, stopping: stopping, stop: stop,
 	}
 	g.routes(newAPI(app, apiConfig{Version: cfg.Version, Base: base, Logger: cfg.Logger}))
@@ -132,8 +141,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return fmt.Errorf("gateway: %w", err)
 	case <-ctx.Done():
 	}
-	// Those who wait for a task are answered with what there is to say.
+	// Those who wait for a task are answered with what there is to say, and those who
+	// watch come again, elsewhere or later. Their connections are not the app's any more.
 	g.stop()
+	defer g.hub.wait(g.cfg.Grace)
 	if err := g.app.ShutdownWithTimeout(g.cfg.Grace); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("gateway: stop: %w", err)
 	}

@@ -67,6 +67,20 @@ func (g *Gateway) routes(a *api) {
 		Description: "When this answers 202 the order is on disk. With an order_id of your own, to place the same order again is to place it once.",
 		Errors:      []int{400, 409, 413, 415, 422, 503},
 	}, g.placeOrder)
+	register(a, huma.Operation{ // before what takes any id
+		OperationID: "follow-orders", Method: http.MethodGet, Path: "/v1/orders/events", Tags: []string{"orders"},
+		Summary:     "Watch all orders",
+		Description: "Server-Sent Events: what happens to any order, from now on, or behind the event that Last-Event-ID names, each once and in order. A client that reconnects with the last id it saw, as browsers do, misses nothing.",
+		Responses:   feedResponse(),
+		Errors:      []int{422, 503},
+	}, g.followOrders)
+	register(a, huma.Operation{
+		OperationID: "follow-order", Method: http.MethodGet, Path: "/v1/orders/{id}/events", Tags: []string{"orders"},
+		Summary:     "Watch an order",
+		Description: "Server-Sent Events: all that happened to the order, or what lies behind the event that Last-Event-ID names, and then what happens, as it happens.",
+		Responses:   feedResponse(),
+		Errors:      []int{404, 410, 422, 503},
+	}, g.followOrder)
 	register(a, huma.Operation{
 		OperationID: "get-order", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{"orders"},
 		Summary: "Look at an order",

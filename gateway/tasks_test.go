@@ -237,12 +237,16 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	url, _ := running(t)
 	_, api := ask(t, "GET", url+"/openapi.json", "")
 	paths, _ := api["paths"].(map[string]any)
-	for _, want := range []string{"/v1/tasks", "/v1/tasks/{id}", "/v1/schedules", "/v1/schedules/{name}", "/v1/schedules/{name}/run", "/v1/orders", "/v1/orders/{id}", "/v1/webhooks/payment", "/healthz", "/readyz"} {
+	routes := []string{
+		"/v1/tasks", "/v1/tasks/{id}", "/v1/schedules", "/v1/schedules/{name}", "/v1/schedules/{name}/run",
+		"/v1/orders", "/v1/orders/{id}", "/v1/orders/events", "/v1/orders/{id}/events", "/v1/webhooks/payment", "/healthz", "/readyz",
+	}
+	for _, want := range routes {
 		if paths[want] == nil {
 			t.Errorf("%s is not described", want)
 		}
 	}
-	if len(paths) != 10 {
+	if len(paths) != len(routes) {
 		t.Errorf("%d paths are described", len(paths))
 	}
 }

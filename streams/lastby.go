@@ -95,6 +95,7 @@ func (s *Store) scanPages(ctx context.Context, stream, filter string, from uint6
 type directGet struct {
 	MultiLast []string   `json:"multi_last,omitempty"`
 	NextBy    string     `json:"next_by_subj,omitempty"`
+	LastBy    string     `json:"last_by_subj,omitempty"`
 	Batch     int        `json:"batch,omitzero"`
 	MaxBytes  int        `json:"max_bytes,omitzero"`
 	Seq       uint64     `json:"seq,omitzero"`
@@ -105,11 +106,7 @@ type directGet struct {
 // getDirect gets so many messages at most. It also returns the headers of the
 // answer's end.
 func (s *Store) getDirect(ctx context.Context, stream string, most int, ask directGet) ([]stored, nats.Header, error) {
-	body, err := encode(ask)
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := s.replies.send(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream, Data: body}, most+1)
+	c, err := s.sendDirect(stream, most+1, ask)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -138,6 +135,15 @@ func (s *Store) getDirect(ctx context.Context, stream string, most int, ask dire
 			return nil, nil, fmt.Errorf("%w: %s %s", millrace.ErrUnavailable, status, description)
 		}
 	}
+}
+
+// sendDirect asks; so many answers may come.
+func (s *Store) sendDirect(stream string, answers int, ask directGet) (*call, error) {
+	body, err := encode(ask)
+	if err != nil {
+		return nil, err
+	}
+	return s.replies.send(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + stream, Data: body}, answers)
 }
 
 // errTooMany is for a look-up that matches more than 1,024 subjects.

@@ -4,8 +4,9 @@
 //
 // Start reading at topology.go, which is one page of everything that is kept on
 // the broker; then store.go, submit.go (the way in), puller.go and delivery.go
-// (the way to a worker), finish.go (the way out) and lookup.go. Every write goes
-// through committer.go.
+// (the way to a worker), finish.go (the way out) and lookup.go. Every write of a task
+// goes through committer.go. Orders are in ledger.go, and what happens to them is read
+// by feed.go and events.go.
 package streams
 
 import (
