@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -108,4 +109,53 @@ func checkDecided(addr string, n, accepted int) error {
 		return fmt.Errorf("%d orders were accepted and %d rejected, of %d that could be accepted", got.Load(), rejected.Load(), accepted)
 	}
 	return nil
+}
+
+// orderRate is how many orders a second are placed while many watch.
+const orderRate = 200
+
+// watchers lets many clients watch all orders, and finds out how long after it
+// happened each sees what happens.
+func watchers(ctx context.Context, b *bench, c config) (map[string]figures, error) {
+	found := map[string]figures{}
+	_, err := b.with(ctx, c, func(sys *system) (figures, error) {
+		if err := sys.Shop(1); err != nil {
+			return nil, err
+		}
+		watching, err := load.Watch{Addr: sys.Addr, Path: "/v1/orders/events", Clients: b.scale.watchers}.Start()
+		if err != nil {
+			return nil, err
+		}
+		run := load.Open{Addr: sys.Addr, Connections: 16, Rate: orderRate, Count: b.scale.watched, Job: func(conn *load.Conn, i int) error {
+			status, body, err := conn.Do(load.Post("/v1/orders", workload.FlashOrder(i)))
+			if err == nil {
+				err = expect(http.StatusAccepted, status, body)
+			}
+			return err
+		}}
+		placed, err := run.Run()
+		if err == nil {
+			err = placed.Err
+		}
+		// Each order is placed, and then waits for its payment.
+		for deadline := time.Now().Add(10 * time.Second); err == nil && watching.Seen() < 2*b.scale.watched; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				err = fmt.Errorf("a client has seen %d of %d events", watching.Seen(), 2*b.scale.watched)
+			}
+		}
+		mib, failed := resident(sys.PIDs)
+		seen := watching.Stop()
+		if err = errors.Join(err, failed, seen.Err); err != nil {
+			return nil, err
+		}
+		if seen.Answers != 2*b.scale.watched*b.scale.watchers {
+			return nil, fmt.Errorf("%d events were seen by %d clients, of %d", seen.Answers, b.scale.watchers, 2*b.scale.watched)
+		}
+		found["watch"] = figures{
+			p50.name: inMilliseconds(seen.Latency.Quantile(0.50)), p99.name: inMilliseconds(seen.Latency.Quantile(0.99)),
+		}
+		found["watchMemory"] = figures{memory.name: mib}
+		return nil, nil
+	})
+	return found, err
 }

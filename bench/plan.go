@@ -145,6 +145,16 @@ func measurements() []measurement {
 			name: "ordinary", title: "20,000 orders of 5 lines over 2,000 SKUs: placed and decided, 256 connections, 4 workers",
 			figures: []figure{rate}, more: latencies, bars: map[string][]bar{"synced": {{rate, 3_000}}},
 		}}, own: true},
+		{name: "watch", run: watchers, rows: []row{
+			{
+				name: "watch", title: "1,000 clients watch 200 orders a second: from when something happened to when each has seen it",
+				figures: latencies, bars: both(bar{p99, 250}),
+			},
+			{
+				name: "watchMemory", title: "resident memory meanwhile",
+				figures: []figure{memory}, bars: both(bar{memory, 250}),
+			},
+		}, own: true},
 		{name: "million", run: million, rows: []row{
 			{
 				name: "million", title: "1,000,000 queued: rate of submissions, 64 connections, of that with none",
@@ -179,6 +189,8 @@ type scale struct {
 	beside         int // tasks that succeed beside those that fail
 	million        int
 	orders         int // placed
+	watchers       int // clients of the feed
+	watched        int // orders that they see
 }
 
 var (
@@ -186,12 +198,12 @@ var (
 		warmup: time.Second, submit: 3 * time.Second, warmupTasks: 1000,
 		finish: 50_000, drain: 100_000, latency: 1000, settle: 3 * time.Second,
 		later: 100_000, laterIn: 20 * time.Second, failing: 20_000, beside: 5000, million: 1_000_000,
-		orders: 20_000,
+		orders: 20_000, watchers: 1000, watched: 3000,
 	}
 	short = scale{
 		warmup: 200 * time.Millisecond, submit: 500 * time.Millisecond, warmupTasks: 200,
 		finish: 2000, drain: 3000, latency: 100, settle: 200 * time.Millisecond,
 		later: 1000, laterIn: 2 * time.Second, failing: 200, beside: 200, million: 5000,
-		orders: 2000,
+		orders: 2000, watchers: 50, watched: 200,
 	}
 )

@@ -13,7 +13,7 @@ import (
 func (p Placement) Validate() error {
 	var v Violations
 	if p.OrderID != "" && validateOrderID(p.OrderID) != nil {
-		v.add("body.order_id", "the order's id may have 1 to %d letters, digits, \"_\" and \"-\"", MaxOrderIDLen)
+		v.add("body.order_id", "the order's id may have 1 to %d letters, digits, \"_\" and \"-\", and must not be \"events\"", MaxOrderIDLen)
 	}
 	v.text("body.reference", p.Reference, MaxNameLen)
 	v.text("body.customer_id", p.CustomerID, MaxNameLen)
@@ -34,6 +34,9 @@ func (p Placement) Validate() error {
 func validateOrderID(id string) error {
 	if len(id) > MaxOrderIDLen {
 		return fmt.Errorf("%w: an order's id must have 1 to %d characters, not %d", millrace.ErrInvalid, MaxOrderIDLen, len(id))
+	}
+	if id == "events" { // it is where the feed of all orders is
+		return fmt.Errorf("%w: an order's id must not be \"events\"", millrace.ErrInvalid)
 	}
 	return millrace.ValidateID(id)
 }

@@ -52,6 +52,7 @@ func TestOneViolation(t *testing.T) {
 		location, message string
 	}{
 		"id with a wildcard": {func(p *orders.Placement) { p.OrderID = "a.*" }, "body.order_id", "1 to 57 letters"},
+		"id of the feed":     {func(p *orders.Placement) { p.OrderID = "events" }, "body.order_id", "must not be \"events\""},
 		"id too long":        {func(p *orders.Placement) { p.OrderID = strings.Repeat("x", orders.MaxOrderIDLen+1) }, "body.order_id", "1 to 57 letters"},
 		"reference":          {func(p *orders.Placement) { p.Reference = strings.Repeat("x", 101) }, "body.reference", "101 characters"},
 		"customer":           {func(p *orders.Placement) { p.CustomerID = "1\r\n2" }, "body.customer_id", "line break"},
