@@ -56,7 +56,9 @@ func newProcessor(t *testing.T, store *streams.Store, cfg processor.Config) *pro
 	if cfg.Worker == "" {
 		cfg.Worker = "w"
 	}
-	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
 	p := processor.New(store, cfg)
 	handle(p, echo, func(_ context.Context, t millrace.RawTask) (any, error) { return t.Args, nil })
 	return p

@@ -3,8 +3,10 @@ package processor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"millrace"
+	"millrace/streams"
 )
 
 func TestUnknownDelay(t *testing.T) {
@@ -155,5 +158,22 @@ func TestProtect(t *testing.T) {
 				t.Errorf("%v, %v; want the error %q", all, err, c.err)
 			}
 		})
+	}
+}
+
+// Also a handler that never lets go of its processor shows where it is.
+func TestStackOfALoop(t *testing.T) {
+	var enough atomic.Bool
+	defer enough.Store(true)
+	h := handler{call: func(context.Context, []millrace.RawTask) ([]returned, error) {
+		for !enough.Load() {
+		}
+		return nil, nil
+	}}
+	p := New(&streams.Store{}, Config{})
+	_, err := p.protect(t.Context(), h, make([]millrace.RawTask, 1), time.Millisecond)
+	stuck, ok := errors.AsType[*stuckError](err)
+	if !ok || err.Error() != "timed out: the handler did not return within 1ms" || !strings.Contains(stuck.stack, "TestStackOfALoop") {
+		t.Errorf("%v, at %+v", err, stuck)
 	}
 }
