@@ -71,13 +71,18 @@ func (g *Gateway) routes(a *api) {
 		Summary: "Look at an order",
 		Errors:  []int{404, 410, 422, 503},
 	}, g.getOrder)
+	g.healthRoutes(a)
+}
+
+// healthRoutes is what every process can be asked.
+func (s *server) healthRoutes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "health", Method: http.MethodGet, Path: "/healthz", Tags: []string{"operation"},
 		Summary: "Is the process alive?",
-	}, g.health)
+	}, s.health)
 	register(a, huma.Operation{
 		OperationID: "ready", Method: http.MethodGet, Path: "/readyz", Tags: []string{"operation"},
 		Summary: "Can it take work?",
 		Errors:  []int{503},
-	}, g.ready)
+	}, s.ready)
 }

@@ -109,11 +109,14 @@ func (e *stuckError) Error() string {
 	return fmt.Sprintf("%s: the handler did not return within %s", e.why, e.within)
 }
 
-// Ready says whether the worker has handlers to give: an error that wraps
-// [millrace.ErrUnavailable] when half of as many as it may run do not return.
+// Ready says why the worker should be given no more tasks: half of as many handlers as
+// it may run do not return, or it is stopping. Nil means that it takes them.
 func (p *Processor) Ready() error {
+	if p.stopping.Load() {
+		return errors.New("the worker is stopping")
+	}
 	if n := int(p.stuck.Load()); n > 0 && 2*n >= p.cfg.Concurrency {
-		return fmt.Errorf("%w: %d handlers do not return, of %d at once: look at the log for their stacks, mend them, and start the worker anew", millrace.ErrUnavailable, n, p.cfg.Concurrency)
+		return fmt.Errorf("%d handlers do not return, of %d at once: look at the log for their stacks, mend them, and start the worker anew", n, p.cfg.Concurrency)
 	}
 	return nil
 }
