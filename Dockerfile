@@ -10,5 +10,6 @@ FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /millrace /usr/local/bin/millrace
 # The one thing that a health check needs from a shell's world.
 COPY --from=busybox:1.37-musl /bin/busybox /usr/local/bin/wget
-EXPOSE 8080
+# The API, and the health of roles without it.
+EXPOSE 8080 8081
 ENTRYPOINT ["millrace"]

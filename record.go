@@ -15,6 +15,8 @@ type Record struct {
 	State State  `json:"state"`
 	// Attempts are the runs that count, oldest first.
 	Attempts []Attempt `json:"attempts,omitempty"`
+	// Waits are the last times that it was put off after a run, oldest first.
+	Waits []Wait `json:"waits,omitempty"`
 	// Result is what the handler returned, once the task has succeeded.
 	Result json.RawMessage `json:"result,omitzero"`
 	// Error is why the last attempt failed, or why the task did.
@@ -79,3 +81,22 @@ type Attempt struct {
 	// at most.
 	Stack string `json:"stack,omitzero"`
 }
+
+// Wait is a time for which a task is put off after a run.
+type Wait struct {
+	Since time.Time `json:"since"`
+	// Until is when it is due again: then it waits for a worker.
+	Until time.Time `json:"until"`
+	Why   WaitCause `json:"why"`
+}
+
+// WaitCause is why a task waits.
+type WaitCause string
+
+// The causes of waits.
+const (
+	// WaitRetry is the backoff after an attempt that failed.
+	WaitRetry WaitCause = "retry"
+	// WaitSnooze is what the handler asked for.
+	WaitSnooze WaitCause = "snooze"
+)

@@ -1,6 +1,9 @@
 // Package gateway is the HTTP API: it takes tasks and orders, answers once they
 // are on disk, and shows what became of them.
 //
+// A process without the API has a [Health] instead, which says how it is and nothing
+// else.
+//
 // Start reading at routes.go, the whole surface on one page; tasks.go, schedules.go
 // and orders.go are what is behind it, feed.go and hub.go what is watched, claims.go
 // keeps a request that is sent twice from being done twice, webhook.go hears from the
@@ -13,10 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
-
-	"github.com/gofiber/fiber/v2"
 
 	"millrace/orders"
 	"millrace/scheduler"
@@ -38,8 +38,8 @@ type Config struct {
 	// Grace is how long requests may take to end when the gateway stops. Zero
 	// means 10 s.
 	Grace time.Duration
-	// Ready says what else must be so for /readyz to be well: an error that wraps
-	// [millrace.ErrUnavailable]. Nil means nothing.
+	// Ready says what else must be so for /readyz to be well: its error is shown.
+	// Nil means nothing.
 	Ready func() error
 	// PaymentSecrets are what payment webhooks are signed with: "whsec_" and the
 	// base64 of 24 to 64 bytes. Any of them will do, so that one can be replaced by
@@ -81,28 +81,18 @@ func (c Config) validate() error {
 
 // Gateway serves the API. Make one with [New], which binds its address.
 type Gateway struct {
-	cfg      Config
-	store    *streams.Store
-	orders   *orders.Orders
-	book     *scheduler.Book
-	claims   *claims
-	webhook  *paymentWebhook
-	hub      *hub
-	listener net.Listener
-	app      *fiber.App
-	// stopping ends when the gateway stops, for those who wait for a task or watch; base,
-	// which all handlers get, only when the time for their requests is over.
-	stopping, base context.Context
-	stop, abandon  context.CancelFunc
+	*server
+	orders  *orders.Orders
+	book    *scheduler.Book
+	claims  *claims
+	webhook *paymentWebhook
+	hub     *hub
 }
 
 // New binds the address, so that a port in use is known at once. Then call
 // [Gateway.Run].
 func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
-	}
 	shop := orders.New(store, orders.Config{})
 	webhook, err := newPaymentWebhook(cfg.PaymentSecrets, store.Claims(), cfg.Logger, func(ctx context.Context, orderID, reference string, amountMinor int64, currency string) error {
 		_, _, err := shop.Pay(ctx, orderID, orders.Payment{Reference: reference, AmountMinor: amountMinor, Currency: currency})
@@ -111,47 +101,23 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	listener, err := net.Listen("tcp", cfg.Listen)
+	s, a, err := newServer(store, cfg, "--listen")
 	if err != nil {
-		return nil, fmt.Errorf("gateway: %w (choose another --listen, a host and a port, as in 127.0.0.1:8081)", err)
+		return nil, err
 	}
-	base, abandon := context.WithCancel(context.Background())
-	stopping, stop := context.WithCancel(base)
-	app := newApp(appConfig{BodyLimit: cfg.BodyLimit, Logger: cfg.Logger})
 	g := &Gateway{
-		cfg: cfg, store: store, orders: shop, book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger), webhook: webhook,
-		hub:      newHub(stopping, store.Ledger(), cfg.MaxStreams, cfg.Logger),
-		listener: listener, app: app, base: base, abandon: abandon, stopping: stopping, stop: stop,
+		server: s, orders: shop, book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger), webhook: webhook,
+		hub: newHub(s.stopping, store.Ledger(), cfg.MaxStreams, cfg.Logger),
 	}
-	g.routes(newAPI(app, apiConfig{Version: cfg.Version, Base: base, Logger: cfg.Logger}))
+	g.routes(a)
 	return g, nil
 }
-
-// Addr is the address that the gateway serves on.
-func (g *Gateway) Addr() net.Addr { return g.listener.Addr() }
 
 // Run serves until ctx ends, then lets the requests under way finish within
 // [Config.Grace]. It returns nil after an orderly stop.
 func (g *Gateway) Run(ctx context.Context) error {
-	defer g.abandon()
-	served := make(chan error, 1)
-	go func() { served <- g.app.Listener(lingeringListener{g.listener}) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("gateway: %w", err)
-	case <-ctx.Done():
-	}
-	// Those who wait for a task are answered with what there is to say, and those who
-	// watch come again, elsewhere or later. Their connections are not the app's any more.
-	g.stop()
+	// The connections of those who watch are not the app's any more. They are told to
+	// come again, elsewhere or later.
 	defer g.hub.wait(g.cfg.Grace)
-	if err := g.app.ShutdownWithTimeout(g.cfg.Grace); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("gateway: stop: %w", err)
-	}
-	// The app knows its listener only once it serves, which it may not yet.
-	_ = g.listener.Close()
-	if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("gateway: %w", err)
-	}
-	return nil
+	return g.server.Run(ctx)
 }

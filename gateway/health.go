@@ -2,8 +2,24 @@ package gateway
 
 import (
 	"context"
-	"errors"
+	"net/http"
+
+	"millrace/streams"
 )
+
+// Health answers /healthz and /readyz, as a [Gateway] does, and nothing else: it is for
+// a process that has no API. Make one with [NewHealth], which binds its address.
+type Health struct{ *server }
+
+// NewHealth is like [New]. Then call [Health.Run].
+func NewHealth(store *streams.Store, cfg Config) (*Health, error) {
+	s, a, err := newServer(store, cfg, "--health-listen")
+	if err != nil {
+		return nil, err
+	}
+	s.healthRoutes(a)
+	return &Health{s}, nil
+}
 
 type healthOutput struct {
 	Body struct {
@@ -17,13 +33,18 @@ func healthy() *healthOutput {
 	return out
 }
 
-func (g *Gateway) health(context.Context, *struct{}) (*healthOutput, error) {
+func (s *server) health(context.Context, *struct{}) (*healthOutput, error) {
 	return healthy(), nil
 }
 
-func (g *Gateway) ready(ctx context.Context, _ *struct{}) (*healthOutput, error) {
-	if err := errors.Join(g.store.Ready(ctx), g.cfg.Ready()); err != nil {
+func (s *server) ready(ctx context.Context, _ *struct{}) (*healthOutput, error) {
+	if err := s.store.Ready(ctx); err != nil {
 		return nil, err
+	}
+	if err := s.cfg.Ready(); err != nil {
+		p := newProblem(http.StatusServiceUnavailable, clip(err.Error(), maxMessage))
+		p.Type, p.Title = problemType("not-ready"), "Not ready"
+		return nil, p
 	}
 	return healthy(), nil
 }

@@ -94,13 +94,18 @@ func (g *Gateway) routes(a *api) {
 		// The body is verified before it is read, so it is described but not decoded.
 		RequestBody: a.jsonBody(reflect.TypeFor[paymentEvent]()), SkipValidateBody: true, Metadata: map[string]any{signed: true},
 	}, g.webhook.receive)
+	g.healthRoutes(a)
+}
+
+// healthRoutes is what every process can be asked.
+func (s *server) healthRoutes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "health", Method: http.MethodGet, Path: "/healthz", Tags: []string{"operation"},
 		Summary: "Is the process alive?",
-	}, g.health)
+	}, s.health)
 	register(a, huma.Operation{
 		OperationID: "ready", Method: http.MethodGet, Path: "/readyz", Tags: []string{"operation"},
 		Summary: "Can it take work?",
 		Errors:  []int{503},
-	}, g.ready)
+	}, s.ready)
 }

@@ -99,6 +99,7 @@ type taskView struct {
 	Queue       string          `json:"queue"`
 	State       millrace.State  `json:"state" enum:"pending,scheduled,running,retrying,succeeded,failed,cancelled"`
 	Attempts    []attemptView   `json:"attempts" doc:"The runs that count, oldest first."`
+	Waits       []waitView      `json:"waits,omitempty" doc:"The last 20 times that it was put off after a run, oldest first."`
 	Result      json.RawMessage `json:"result,omitempty" doc:"What the handler returned."`
 	Error       string          `json:"error,omitempty" doc:"Why the last attempt failed, or the task did."`
 	Progress    *progressView   `json:"progress,omitempty" doc:"What the handler said last of how far it is."`
@@ -125,6 +126,12 @@ type attemptView struct {
 	Worker    string    `json:"worker"`
 	Error     string    `json:"error,omitempty"`
 	Stack     string    `json:"stack,omitempty"`
+}
+
+type waitView struct {
+	Since time.Time          `json:"since"`
+	Until time.Time          `json:"until" doc:"When it is due again."`
+	Why   millrace.WaitCause `json:"why" enum:"retry,snooze" doc:"retry is the backoff after an attempt that failed, snooze what the handler asked for."`
 }
 
 func (g *Gateway) getTask(ctx context.Context, in *getTaskInput) (*getTaskOutput, error) {
@@ -206,6 +213,9 @@ func viewTask(r millrace.Record) *taskView {
 	}
 	for i, a := range r.Attempts {
 		v.Attempts[i] = attemptView(a)
+	}
+	for _, w := range r.Waits {
+		v.Waits = append(v.Waits, waitView(w))
 	}
 	return v
 }

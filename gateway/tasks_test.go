@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"runtime"
@@ -33,6 +34,12 @@ func running(t *testing.T) (url string, store *streams.Store) {
 	}, processor.Kind{})
 	processor.Handle(p, "count", func(ctx context.Context, _ millrace.Task[any]) (any, error) {
 		processor.Progress(ctx, 3, 4, "almost there")
+		return nil, nil
+	}, processor.Kind{})
+	processor.Handle(p, "flaky", func(_ context.Context, t millrace.Task[any]) (any, error) {
+		if t.Attempt == 1 {
+			return nil, errors.New("no luck")
+		}
 		return nil, nil
 	}, processor.Kind{})
 	g.orders.Register(p)
@@ -119,6 +126,32 @@ func TestProgressIsShown(t *testing.T) {
 	_, task := ask(t, "GET", url+"/v1/tasks/"+accepted["id"].(string)+"?wait=5s", "")
 	if p, _ := task["progress"].(map[string]any); p["done"] != json.Number("3") || p["total"] != json.Number("4") || p["note"] != "almost there" || p["at"] == nil {
 		t.Errorf("%v", task)
+	}
+}
+
+// A task tells how often it was put off, and that the description knows.
+func TestWaitsAreShown(t *testing.T) {
+	url, _ := running(t)
+	_, accepted := ask(t, "POST", url+"/v1/tasks", `{"kind":"flaky","backoff":{"policy":"fixed","delay":"10ms"}}`)
+	_, task := ask(t, "GET", url+"/v1/tasks/"+accepted["id"].(string)+"?wait=5s", "")
+	waits, _ := task["waits"].([]any)
+	if len(waits) != 1 {
+		t.Fatalf("%v", task)
+	}
+	wait := waits[0].(map[string]any)
+	since, _ := time.Parse(time.RFC3339, wait["since"].(string))
+	until, _ := time.Parse(time.RFC3339, wait["until"].(string))
+	if until.Sub(since) != 10*time.Millisecond || wait["why"] != "retry" || len(wait) != 3 {
+		t.Errorf("%v", wait)
+	}
+	_, api := ask(t, "GET", url+"/openapi.json", "")
+	schemas := api["components"].(map[string]any)["schemas"].(map[string]any)
+	if _, ok := schemas["TaskView"].(map[string]any)["properties"].(map[string]any)["waits"]; !ok {
+		t.Errorf("the description does not know: %v", schemas["TaskView"])
+	}
+	_, accepted = ask(t, "POST", url+"/v1/tasks", `{"kind":"echo"}`)
+	if _, task := ask(t, "GET", url+"/v1/tasks/"+accepted["id"].(string)+"?wait=5s", ""); task["state"] != "succeeded" || task["waits"] != nil {
+		t.Errorf("one that never waited: %v", task)
 	}
 }
 

@@ -3,8 +3,12 @@ package processor
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"math"
 	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"millrace"
+	"millrace/streams"
 )
 
 func TestUnknownDelay(t *testing.T) {
@@ -70,6 +75,7 @@ func TestConclusion(t *testing.T) {
 		before := millrace.Record{
 			ID: "t1", Kind: "k", Queue: "q", State: millrace.Running, Attempts: []millrace.Attempt{first}, Error: "before", Tags: []string{"x"},
 			SubmittedAt: now.Add(-2 * time.Hour), NextAt: now.Add(-time.Second), Lost: 3,
+			Waits: slices.Grow([]millrace.Wait{{Since: now.Add(-time.Hour), Until: now.Add(-time.Second), Why: millrace.WaitRetry}}, 1),
 		}
 		run := millrace.Attempt{Number: 2, StartedAt: now.Add(-time.Minute), Worker: "w"}
 		ended := func(err, stack string) []millrace.Attempt {
@@ -92,11 +98,20 @@ func TestConclusion(t *testing.T) {
 			}},
 			"retrying": {outcome{state: millrace.Retrying, counts: true, reason: "boom", delay: time.Minute}, func(r *millrace.Record) {
 				r.Attempts, r.Error, r.NextAt = ended("boom", ""), "boom", now.Add(time.Minute)
+				r.Waits = append(r.Waits, millrace.Wait{Since: now, Until: r.NextAt, Why: millrace.WaitRetry})
 			}},
-			"snoozed":     {outcome{state: millrace.Scheduled, delay: time.Minute}, func(r *millrace.Record) { r.NextAt = now.Add(time.Minute) }},
+			"snoozed": {outcome{state: millrace.Scheduled, delay: time.Minute}, func(r *millrace.Record) {
+				r.NextAt = now.Add(time.Minute)
+				r.Waits = append(r.Waits, millrace.Wait{Since: now, Until: r.NextAt, Why: millrace.WaitSnooze})
+			}},
+			"snoozed beyond what the broker counts": {outcome{state: millrace.Scheduled, delay: math.MaxInt64}, func(r *millrace.Record) {
+				r.NextAt = streams.LastDue()
+				r.Waits = append(r.Waits, millrace.Wait{Since: now, Until: r.NextAt, Why: millrace.WaitSnooze})
+			}},
 			"handed back": {outcome{state: millrace.Pending}, func(*millrace.Record) {}},
 		} {
 			want := before
+			want.Waits = slices.Clone(before.Waits)
 			want.State, want.Lost, want.Error, want.NextAt = c.outcome.state, 2, "", time.Time{}
 			c.change(&want)
 			got := conclusion(before, 2, run, c.outcome, json.RawMessage(`1`))
@@ -104,7 +119,7 @@ func TestConclusion(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", name, diff)
 			}
 		}
-		if before.Attempts[0] != first || len(before.Attempts) != 1 {
+		if before.Attempts[0] != first || len(before.Attempts) != 1 || before.Waits[:2][1] != (millrace.Wait{}) {
 			t.Error("the record before was changed")
 		}
 	})
@@ -134,6 +149,23 @@ func TestOldStacksAreDropped(t *testing.T) {
 	}
 }
 
+// A record keeps the last waits, and none if it must be small.
+func TestOldWaitsAreDropped(t *testing.T) {
+	r := millrace.Record{}
+	for i := range 50 {
+		r = conclusion(r, 0, millrace.Attempt{}, outcome{state: millrace.Scheduled, delay: time.Duration(i) * time.Minute}, nil)
+		if last := r.Waits[len(r.Waits)-1]; last.Until.Sub(last.Since) != time.Duration(i)*time.Minute || !last.Until.Equal(r.NextAt) {
+			t.Errorf("the last of them is %+v", last)
+		}
+	}
+	if first := r.Waits[0]; len(r.Waits) != maxWaits || first.Until.Sub(first.Since) != 30*time.Minute {
+		t.Errorf("%d waits, from %+v", len(r.Waits), first)
+	}
+	if s := slim(r); len(s.Waits) != 0 {
+		t.Errorf("the slim one has %d waits", len(s.Waits))
+	}
+}
+
 // A handler cannot take its worker's place with it, however it ends.
 func TestProtect(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -155,5 +187,22 @@ func TestProtect(t *testing.T) {
 				t.Errorf("%v, %v; want the error %q", all, err, c.err)
 			}
 		})
+	}
+}
+
+// Also a handler that never lets go of its processor shows where it is.
+func TestStackOfALoop(t *testing.T) {
+	var enough atomic.Bool
+	defer enough.Store(true)
+	h := handler{call: func(context.Context, []millrace.RawTask) ([]returned, error) {
+		for !enough.Load() {
+		}
+		return nil, nil
+	}}
+	p := New(&streams.Store{}, Config{})
+	_, err := p.protect(t.Context(), h, make([]millrace.RawTask, 1), time.Millisecond)
+	stuck, ok := errors.AsType[*stuckError](err)
+	if !ok || err.Error() != "timed out: the handler did not return within 1ms" || !strings.Contains(stuck.stack, "TestStackOfALoop") {
+		t.Errorf("%v, at %+v", err, stuck)
 	}
 }

@@ -20,13 +20,8 @@ import (
 // may still return is dropped. Go cannot end a goroutine, so it stays until it ends
 // by itself; [Processor.Ready] tells when there are too many of those.
 func (p *Processor) protect(ctx context.Context, h handler, tasks []millrace.RawTask, hard time.Duration) ([]returned, error) {
-	type answer struct {
-		all []returned
-		err error
-	}
 	done := make(chan answer, 1)
-	name := make(chan []byte, 1)
-	go func() {
+	go func() { // stackOfHandler knows it by who made it
 		a := answer{err: errGoexit}
 		defer func() {
 			if v := recover(); v != nil {
@@ -34,9 +29,6 @@ func (p *Processor) protect(ctx context.Context, h handler, tasks []millrace.Raw
 			}
 			done <- a
 		}()
-		if hard > 0 {
-			name <- goroutineName()
-		}
 		a.all, a.err = h.call(ctx, tasks)
 	}()
 
@@ -46,34 +38,54 @@ func (p *Processor) protect(ctx context.Context, h handler, tasks []millrace.Raw
 		defer timer.Stop()
 		limit = timer.C
 	}
-	ended := ctx.Done()
+	ended, why := ctx.Done(), ""
 	for {
 		select {
 		case a := <-done:
 			return a.all, a.err
 		case <-ended:
 			ended = nil
-			if cause := context.Cause(ctx); errors.Is(cause, millrace.ErrCancelled) || errors.Is(cause, errLeaseLost) {
+			if why = taken(context.Cause(ctx)); why != "" {
 				timer := time.NewTimer(p.cfg.CancelGrace)
 				defer timer.Stop()
 				grace = timer.C
 			}
-			continue
 		case <-limit:
+			return nil, p.giveUp(tasks, done, "timed out", hard)
 		case <-grace:
+			return nil, p.giveUp(tasks, done, why, p.cfg.CancelGrace)
 		}
-		stuck := &stuckError{after: hard}
-		if hard > 0 {
-			stuck.stack = stackOf(<-name)
-		}
-		log := p.log.With("task", tasks[0].ID, "kind", tasks[0].Kind, "tasks", len(tasks))
-		log.Error("a handler does not return; its place is given to another task", "stuck", p.stuck.Add(1), "stack", stuck.stack)
-		go func() {
-			<-done
-			log.Info("a handler returned that had been given up", "stuck", p.stuck.Add(-1))
-		}()
-		return nil, stuck
 	}
+}
+
+// answer is what came of calling a handler.
+type answer struct {
+	all []returned
+	err error
+}
+
+// taken says how a task came not to be this worker's any more, which ended the context
+// of its handler; empty if it still is.
+func taken(cause error) string {
+	switch {
+	case errors.Is(cause, millrace.ErrCancelled):
+		return "cancelled"
+	case errors.Is(cause, errLeaseLost):
+		return "lease lost"
+	}
+	return ""
+}
+
+// giveUp leaves the handler alone that the current goroutine protects.
+func (p *Processor) giveUp(tasks []millrace.RawTask, done <-chan answer, why string, within time.Duration) error {
+	stuck := &stuckError{why, within, stackOfHandler()}
+	log := p.log.With("task", tasks[0].ID, "kind", tasks[0].Kind, "tasks", len(tasks))
+	log.Error("a handler does not return; its place is given to another task", "error", stuck, "stuck", p.stuck.Add(1), "stack", stuck.stack)
+	go func() {
+		<-done
+		log.Info("a handler returned that had been given up", "stuck", p.stuck.Add(-1))
+	}()
+	return stuck
 }
 
 var errGoexit = errors.New("the handler ended its goroutine instead of returning")
@@ -88,40 +100,48 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
 // stuckError is what comes of a handler that did not return in time.
 type stuckError struct {
-	after time.Duration
-	stack string
+	why    string
+	within time.Duration
+	stack  string
 }
 
 func (e *stuckError) Error() string {
-	return fmt.Sprintf("timed out: the handler did not return within %s", e.after)
+	return fmt.Sprintf("%s: the handler did not return within %s", e.why, e.within)
 }
 
-// Ready says whether the worker has handlers to give: an error that wraps
-// [millrace.ErrUnavailable] when half of as many as it may run do not return.
+// Ready says why the worker should be given no more tasks: half of as many handlers as
+// it may run do not return, or it is stopping. Nil means that it takes them.
 func (p *Processor) Ready() error {
+	if p.stopping.Load() {
+		return errors.New("the worker is stopping")
+	}
 	if n := int(p.stuck.Load()); n > 0 && 2*n >= p.cfg.Concurrency {
-		return fmt.Errorf("%w: %d handlers do not return, of %d at once: look at the log for their stacks, mend them, and start the worker anew", millrace.ErrUnavailable, n, p.cfg.Concurrency)
+		return fmt.Errorf("%d handlers do not return, of %d at once: look at the log for their stacks, mend them, and start the worker anew", n, p.cfg.Concurrency)
 	}
 	return nil
 }
 
-// goroutineName is how the current goroutine is called in a dump of all: the start
-// of its first line, "goroutine 7 ".
-func goroutineName() []byte {
-	buf := make([]byte, 32)
-	buf = buf[:runtime.Stack(buf, false)]
-	if i := bytes.IndexByte(buf, '['); i > 0 {
-		return buf[:i]
-	}
-	return nil
-}
-
-// stackOf is the stack of another goroutine, empty if it is not found.
-func stackOf(name []byte) string {
-	buf := make([]byte, 4<<20) // the world stands still while it is written
-	for block := range bytes.SplitSeq(buf[:runtime.Stack(buf, true)], []byte("\n\n")) {
-		if len(name) > 0 && bytes.HasPrefix(block, name) {
-			return string(block)
+// stackOfHandler is the stack of the handler that the current goroutine protects, empty
+// if it has just returned.
+//
+// No handler has to tell the name of its goroutine for that, which would cost each run
+// more than the goroutine does: a dump of all begins with whoever asks for it, as in
+// "goroutine 7 [running]:", and the stack of another ends with who made it, as in
+// "created by millrace/processor.(*Processor).protect in goroutine 7".
+func stackOfHandler() string {
+	// The world stands still while it is written, for 1 ms per 400 goroutines.
+	for size := 1 << 20; size <= 64<<20; size *= 8 {
+		buf := make([]byte, size)
+		dump := buf[:runtime.Stack(buf, true)]
+		self, _, _ := bytes.Cut(dump, []byte(" ["))
+		made := append([]byte(".(*Processor).protect in "), append(self, '\n')...)
+		for block := range bytes.SplitSeq(dump, []byte("\n\n")) {
+			if bytes.Contains(block, made) {
+				return string(block)
+			}
+		}
+		if len(dump) < size {
+			break // that were all of them
 		}
 	}
 	return ""

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"millrace"
+	"millrace/streams"
 )
 
 // conclusion is the record after a run.
@@ -28,18 +29,32 @@ func conclusion(r millrace.Record, lost int, run millrace.Attempt, o outcome, re
 		r.FinishedAt = now
 	case millrace.Failed:
 		r.FinishedAt = now
-	case millrace.Retrying, millrace.Scheduled:
-		r.NextAt = now.Add(o.delay)
+	case millrace.Retrying:
+		r = waits(r, now, o.delay, millrace.WaitRetry)
+	case millrace.Scheduled:
+		r = waits(r, now, o.delay, millrace.WaitSnooze)
 	}
 	return r
 }
 
+// waits is r put off.
+func waits(r millrace.Record, since time.Time, delay time.Duration, why millrace.WaitCause) millrace.Record {
+	r.NextAt = since.Add(delay)
+	if last := streams.LastDue(); r.NextAt.After(last) {
+		r.NextAt = last
+	}
+	kept := r.Waits[max(0, len(r.Waits)-(maxWaits-1)):]
+	r.Waits = append(slices.Clone(kept), millrace.Wait{Since: since, Until: r.NextAt, Why: why})
+	return r
+}
+
 // How much of an error and of a stack a record keeps, in bytes, and how many of
-// the last stacks: a record has to fit in a message.
+// the last stacks and waits: a record has to fit in a message.
 const (
 	maxError  = 2 << 10
 	maxStack  = 8 << 10
 	maxStacks = 10
+	maxWaits  = 20
 )
 
 func truncate(s string, limit int) string {
@@ -58,7 +73,7 @@ func slim(r millrace.Record) millrace.Record {
 	for i := range r.Attempts {
 		r.Attempts[i].Error, r.Attempts[i].Stack = "", ""
 	}
-	r.Error, r.Tags = truncate(r.Error, 100), nil
+	r.Error, r.Tags, r.Waits = truncate(r.Error, 100), nil, nil
 	return r
 }
 

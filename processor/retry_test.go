@@ -7,7 +7,11 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"millrace"
 	"millrace/processor"
@@ -155,6 +159,55 @@ func TestSnoozeIsFree(t *testing.T) {
 		}
 		if len(got.Attempts) != 2 || runs.Load() != 13 || string(got.Result) != `"done"` || got.Lost != 0 {
 			t.Errorf("%d runs and %+v", runs.Load(), got)
+		}
+	})
+}
+
+// A finished task tells of each time that it waited: since when, until when, and why.
+func TestWaits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBroker(t)
+		store := open(t, b, streams.Config{})
+		p := newProcessor(t, store, processor.Config{})
+		var runs atomic.Int32
+		processor.Handle(p, "test.wait", func(context.Context, millrace.RawTask) (any, error) {
+			time.Sleep(time.Second)
+			switch runs.Add(1) {
+			case 1, 3:
+				return nil, errors.New("no luck")
+			case 2:
+				return nil, millrace.Snooze(time.Hour)
+			}
+			return nil, nil
+		}, processor.Kind{Backoff: &millrace.Backoff{Policy: millrace.List, Delays: seconds(2, 60)}})
+		start(t, p)
+		synctest.Wait()
+		task := newTask("t1", "test.wait")
+		submit(t, store, task)
+		var want []millrace.Wait
+		since := task.SubmittedAt
+		for _, w := range []struct {
+			why   millrace.WaitCause
+			lasts time.Duration
+		}{{millrace.WaitRetry, 2 * time.Second}, {millrace.WaitSnooze, time.Hour}, {millrace.WaitRetry, time.Minute}} {
+			since = since.Add(time.Second) // it runs
+			want = append(want, millrace.Wait{Since: since, Until: since.Add(w.lasts), Why: w.why})
+			since = since.Add(w.lasts)
+		}
+		got := finishedIn(t, store, "t1", 2*time.Hour)
+		// What is parked comes back within a second of its time, each time.
+		if diff := cmp.Diff(want, got.Waits, cmpopts.EquateApproxTime(3*time.Second)); diff != "" {
+			t.Errorf("its waits (-want +got):\n%s", diff)
+		}
+		for i, w := range got.Waits {
+			if exact := want[i].Until.Sub(want[i].Since); w.Until.Sub(w.Since) != exact {
+				t.Errorf("wait %d is for %s, want %s", i, w.Until.Sub(w.Since), exact)
+			}
+		}
+		for i, a := range got.Attempts[:2] {
+			if w := got.Waits[2*i]; !w.Since.Equal(a.EndedAt) {
+				t.Errorf("it waits since %s for the next attempt, and attempt %d ended at %s", w.Since, a.Number, a.EndedAt)
+			}
 		}
 	})
 }

@@ -33,9 +33,13 @@ func TestStopWhenIdle(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				b := newBroker(t)
 				store := open(t, b, streams.Config{})
-				stop := start(t, newProcessor(t, store, processor.Config{}))
+				p := newProcessor(t, store, processor.Config{})
+				stop := start(t, p)
 				submit(t, store, newTask("t1", echo))
 				finished(t, store, "t1")
+				if err := p.Ready(); err != nil {
+					t.Error(err)
+				}
 				if away {
 					b.stop()
 				}
@@ -44,6 +48,9 @@ func TestStopWhenIdle(t *testing.T) {
 				stop()
 				if took := time.Since(asked); took > 10*time.Millisecond {
 					t.Errorf("it took %s", took)
+				}
+				if err := p.Ready(); err == nil || err.Error() != "the worker is stopping" {
+					t.Errorf("ready for more: %v", err)
 				}
 			})
 		})

@@ -43,6 +43,7 @@ type processorCmd struct {
 	workerFlags
 	brokerFlags
 	syncFlag
+	healthFlags
 }
 
 // Run carries out tasks until ctx ends.
@@ -59,14 +60,19 @@ func (c *processorCmd) Run(ctx context.Context, io stdio) error {
 	}
 	p := processor.New(store, cfg)
 	orders.New(store, orders.Config{}).Register(p)
+	health, err := c.bind(store, p.Ready, log)
+	if err != nil {
+		return err
+	}
 	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
-	return stopped(ctx, p.Run(ctx))
+	return stopped(ctx, observed(ctx, p.Run, health))
 }
 
 type schedulerCmd struct {
 	queueFlags
 	brokerFlags
 	syncFlag
+	healthFlags
 }
 
 // Run moves what is due until ctx ends.
@@ -77,8 +83,12 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio) error {
 		return stopped(ctx, err)
 	}
 	defer store.Close()
+	health, err := c.bind(store, nil, log)
+	if err != nil {
+		return err
+	}
 	log.Info("ready", "nats", c.redacted())
-	return stopped(ctx, scheduler.New(store, scheduler.Config{Logger: log}).Run(ctx))
+	return stopped(ctx, observed(ctx, scheduler.New(store, scheduler.Config{Logger: log}).Run, health))
 }
 
 func openStore(ctx context.Context, name string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {

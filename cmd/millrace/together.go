@@ -6,9 +6,12 @@ import (
 	"sync"
 )
 
+// service runs until ctx ends, and stops in good order.
+type service = func(ctx context.Context) error
+
 // together runs services until ctx ends or one of them returns; then it stops the
 // others, and returns what went wrong.
-func together(ctx context.Context, services ...func(context.Context) error) error {
+func together(ctx context.Context, services ...service) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	errs := make([]error, len(services))
