@@ -116,13 +116,13 @@ func (o *Orders) Get(ctx context.Context, id string) (order Order, version strin
 	}
 	// A worker may have come to it between the two looks.
 	order, version, err = o.recorded(ctx, id)
-	switch {
-	case !errors.Is(err, millrace.ErrNotFound):
-		return order, version, err
-	case inLog != nil:
+	switch missing := errors.Is(err, millrace.ErrNotFound); {
+	case missing && inLog == nil:
+		return placed, string(Placed), nil
+	case missing && errors.Is(inLog, millrace.ErrGone):
 		return Order{}, "", inLog
 	}
-	return placed, string(Placed), nil
+	return order, version, err
 }
 
 // recorded is the order as a worker has left it.
