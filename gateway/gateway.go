@@ -1,8 +1,8 @@
 // Package gateway is the HTTP API: it takes tasks and orders, answers once they
 // are on disk, and shows what became of them.
 //
-// Start reading at routes.go, the whole surface on one page; tasks.go, schedules.go
-// and orders.go are what is behind it, claims.go keeps a request that is sent twice
+// Start reading at routes.go, the whole surface on one page; tasks.go, schedules.go,
+// orders.go and stock.go are what is behind it, claims.go keeps a request that is sent twice
 // from being done twice, and rules.go says which error is which answer.
 package gateway
 
@@ -37,6 +37,9 @@ type Config struct {
 	// Ready says what else must be so for /readyz to be well: an error that wraps
 	// [millrace.ErrUnavailable]. Nil means nothing.
 	Ready func() error
+	// Orders are the orders to serve. Nil means those of the store, dealt with as the
+	// zero [orders.Config] says.
+	Orders *orders.Orders
 	// Version is what the API's description says. Empty means "dev".
 	Version string
 	// Logger gets what is unexpected. Nil means silence.
@@ -97,7 +100,7 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	stopping, stop := context.WithCancel(base)
 	app := newApp(appConfig{BodyLimit: cfg.BodyLimit, Logger: cfg.Logger})
 	g := &Gateway{
-		cfg: cfg, store: store, orders: orders.New(store, orders.Config{}), book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger),
+		cfg: cfg, store: store, orders: cmp.Or(cfg.Orders, orders.New(store, orders.Config{})), book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger),
 		listener: listener, app: app, base: base, abandon: abandon, stopping: stopping, stop: stop,
 	}
 	g.routes(newAPI(app, apiConfig{Version: cfg.Version, Base: base, Logger: cfg.Logger}))

@@ -237,12 +237,17 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	url, _ := running(t)
 	_, api := ask(t, "GET", url+"/openapi.json", "")
 	paths, _ := api["paths"].(map[string]any)
-	for _, want := range []string{"/v1/tasks", "/v1/tasks/{id}", "/v1/schedules", "/v1/schedules/{name}", "/v1/schedules/{name}/run", "/v1/orders", "/v1/orders/{id}", "/healthz", "/readyz"} {
+	all := []string{
+		"/v1/tasks", "/v1/tasks/{id}", "/v1/schedules", "/v1/schedules/{name}", "/v1/schedules/{name}/run",
+		"/v1/orders", "/v1/orders/{id}", "/v1/orders/{id}/payment", "/v1/orders/{id}/cancel", "/v1/orders/{id}/fulfil",
+		"/v1/stock", "/v1/stock/{sku}", "/v1/stock/{sku}/adjust", "/healthz", "/readyz",
+	}
+	for _, want := range all {
 		if paths[want] == nil {
 			t.Errorf("%s is not described", want)
 		}
 	}
-	if len(paths) != 9 {
+	if len(paths) != len(all) {
 		t.Errorf("%d paths are described", len(paths))
 	}
 }

@@ -145,8 +145,14 @@ func TestListFilters(t *testing.T) {
 		t.Errorf("%+v, %v", page, err)
 	}
 	for _, q := range []orders.Query{
-		{RefundDue: &yes, After: next[1:]}, {RefundDue: &yes, After: "1" + next}, {RefundDue: &yes, After: next + "0"}, {RefundDue: &yes, After: "x"},
-		{RefundDue: &yes, After: "0-0"}, {RefundDue: &yes, After: "-"}, {After: next}, {RefundDue: &no, After: next},
+		{RefundDue: &yes, After: next[1:]},
+		{RefundDue: &yes, After: "1" + next},
+		{RefundDue: &yes, After: next + "0"},
+		{RefundDue: &yes, After: "x"},
+		{RefundDue: &yes, After: "0-0"},
+		{RefundDue: &yes, After: "-"},
+		{After: next},
+		{RefundDue: &no, After: next},
 		{RefundDue: &yes, State: orders.Paid, After: next},
 	} {
 		q.Limit = 1
