@@ -14,6 +14,7 @@ import (
 type gatewayCmd struct {
 	listenFlags
 	queueFlags
+	orderFlags
 	brokerFlags
 	syncFlag
 }
@@ -26,7 +27,9 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio) error {
 		return stopped(ctx, err)
 	}
 	defer store.Close()
-	g, err := gateway.New(store, c.gateway(log))
+	cfg := c.gateway(log)
+	cfg.Orders = orders.New(store, c.orders(log))
+	g, err := gateway.New(store, cfg)
 	if err != nil {
 		return err
 	}
@@ -37,6 +40,7 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio) error {
 type processorCmd struct {
 	queueFlags
 	workerFlags
+	orderFlags
 	brokerFlags
 	syncFlag
 }
@@ -54,7 +58,10 @@ func (c *processorCmd) Run(ctx context.Context, io stdio) error {
 		return err
 	}
 	p := processor.New(store, cfg)
-	orders.New(store, orders.Config{}).Register(p)
+	orders.New(store, c.orders(log)).Register(p)
+	if err := scheduler.NewBook(store).Install(ctx, orders.Reconciling()); err != nil {
+		return stopped(ctx, err)
+	}
 	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
 	return stopped(ctx, p.Run(ctx))
 }
