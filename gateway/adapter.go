@@ -6,10 +6,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +37,12 @@ func (a *adapter) Handle(op *huma.Operation, serve func(huma.Context)) {
 	}
 	op.BodyReadTimeout = -1
 
+	var media []string // that its body may have
+	if op.RequestBody != nil {
+		media = slices.Sorted(maps.Keys(op.RequestBody.Content))
+	}
 	handle := func(c *fiber.Ctx) error {
-		if err := checkContent(&c.Context().Request, op.RequestBody != nil); err != nil {
+		if err := checkContent(&c.Context().Request, media); err != nil {
 			return err
 		}
 		if op.Metadata[signed] != true {
@@ -140,7 +146,7 @@ func (x *exchange) Header(name string) string {
 	case fiber.HeaderAccept:
 		return ""
 	case fiber.HeaderContentType:
-		if value := x.http.Request.Header.ContentType(); !isJSON(value) {
+		if value := x.http.Request.Header.ContentType(); !isMedia(value, mediaJSON) {
 			return string(value)
 		}
 		return mediaJSON // in the one spelling that huma knows

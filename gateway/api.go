@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"millrace"
+	"millrace/orders"
 )
 
 // apiConfig is for [newAPI].
@@ -54,8 +55,12 @@ func newAPI(app *fiber.App, cfg apiConfig) *api {
 func describeProblem(schemas huma.Registry) {
 	name := strings.TrimPrefix(schemas.Schema(reflect.TypeFor[huma.ErrorModel](), true, "").Ref, schemaPrefix)
 	schemas.Map()[name].Properties["state"] = &huma.Schema{
-		Type: huma.TypeString, Description: "The state of the task, if it is finished and so cannot be cancelled.",
-		Enum: []any{string(millrace.Succeeded), string(millrace.Failed)},
+		Type: huma.TypeString, Description: "The state of the task, if it is finished and so cannot be cancelled; or of the order, if that is why it is not possible.",
+		Enum: []any{
+			string(millrace.Succeeded), string(millrace.Failed),
+			string(orders.Placed), string(orders.AwaitingPayment), string(orders.Paid), string(orders.Fulfilled),
+			string(orders.Rejected), string(orders.Cancelled), string(orders.Expired),
+		},
 	}
 }
 

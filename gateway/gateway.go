@@ -4,9 +4,9 @@
 // A process without the API has a [Health] instead, which says how it is and nothing
 // else.
 //
-// Start reading at routes.go, the whole surface on one page; tasks.go, schedules.go
-// and orders.go are what is behind it, feed.go and hub.go what is watched, claims.go
-// keeps a request that is sent twice from being done twice, webhook.go hears from the
+// Start reading at routes.go, the whole surface on one page; tasks.go, schedules.go,
+// orders.go and stock.go are what is behind it, feed.go and hub.go what is watched,
+// claims.go keeps a request that is sent twice from being done twice, webhook.go hears from the
 // payment provider, and rules.go says which error is which answer.
 package gateway
 
@@ -45,6 +45,9 @@ type Config struct {
 	// base64 of 24 to 64 bytes. Any of them will do, so that one can be replaced by
 	// another. None means that there are no payment webhooks.
 	PaymentSecrets []string
+	// Orders are the orders to serve. Nil means those of the store, dealt with as the
+	// zero [orders.Config] says.
+	Orders *orders.Orders
 	// Version is what the API's description says. Empty means "dev".
 	Version string
 	// Logger gets what is unexpected. Nil means silence.
@@ -93,7 +96,7 @@ type Gateway struct {
 // [Gateway.Run].
 func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	cfg = cfg.withDefaults()
-	shop := orders.New(store, orders.Config{})
+	shop := cmp.Or(cfg.Orders, orders.New(store, orders.Config{}))
 	webhook, err := newPaymentWebhook(cfg.PaymentSecrets, store.Claims(), cfg.Logger, func(ctx context.Context, orderID, reference string, amountMinor int64, currency string) error {
 		_, _, err := shop.Pay(ctx, orderID, orders.Payment{Reference: reference, AmountMinor: amountMinor, Currency: currency})
 		return err

@@ -32,6 +32,10 @@ func (o *operation) Handle(op *huma.Operation, serve func(huma.Context)) {
 		o.body = viewOf(op.RequestBody.Content[mediaJSON].Schema, o.OpenAPI().Components.Schemas)
 		o.checked = !op.SkipValidateBody
 	}
+	if op.RequestBody != nil && op.RequestBody.Content[mediaLines] != nil {
+		// Nor is one that has RawBody alone: it is text.
+		op.RequestBody.Content[mediaLines].Schema = &huma.Schema{Type: huma.TypeString}
+	}
 	o.API.Adapter().Handle(op, serve)
 }
 

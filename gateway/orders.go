@@ -2,11 +2,7 @@ package gateway
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"millrace/orders"
 )
@@ -26,7 +22,7 @@ type placedOrderOutput struct {
 func (g *Gateway) placeOrder(ctx context.Context, in *placeOrderInput) (*placedOrderOutput, error) {
 	// What is not valid claims no key: the request can be mended and sent again.
 	if err := in.Body.Validate(); err != nil {
-		return nil, orderProblem(err)
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
@@ -38,27 +34,9 @@ func (g *Gateway) placeOrder(ctx context.Context, in *placeOrderInput) (*placedO
 		return g.orders.Place(ctx, p)
 	})
 	if err != nil {
-		return nil, orderProblem(err)
+		return nil, err
 	}
 	return &placedOrderOutput{Location: "/v1/orders/" + receipt.OrderID, Replayed: replayedHeader(replayed), Body: receipt}, nil
-}
-
-// orderProblem tells what is wrong with an order as huma tells what does not fit
-// the schema, with a location for each violation.
-func orderProblem(err error) error {
-	violations, ok := errors.AsType[orders.Violations](err)
-	if !ok {
-		return err
-	}
-	p := newProblem(http.StatusUnprocessableEntity, fmt.Sprintf("This order cannot be taken, for %d reasons. See errors.", len(violations)))
-	if len(violations) == 1 {
-		p.Detail = "This order cannot be taken: " + violations[0].Message
-	}
-	p.Type, p.Title = problemType("invalid"), "Not valid"
-	for _, v := range violations {
-		p.Errors = append(p.Errors, &huma.ErrorDetail{Location: v.Location, Message: v.Message})
-	}
-	return p
 }
 
 type getOrderInput struct {
@@ -66,22 +44,30 @@ type getOrderInput struct {
 	IfNoneMatch string `header:"If-None-Match"`
 }
 
-type getOrderOutput struct {
-	Status int
-	ETag   string `header:"ETag"`
-	Body   *orders.Order
+// orderView is an order as the API shows it.
+type orderView struct {
+	orders.Order
+	RefundDue bool `json:"refund_due" doc:"A payment has to be paid back: see which in payments."`
 }
 
-func (g *Gateway) getOrder(ctx context.Context, in *getOrderInput) (*getOrderOutput, error) {
+type orderOutput struct {
+	Status int
+	ETag   string `header:"ETag"`
+	Body   *orderView
+}
+
+func viewOrder(order orders.Order, version string) *orderOutput {
+	return &orderOutput{Status: http.StatusOK, ETag: etag(version), Body: &orderView{order, order.RefundDue()}}
+}
+
+func (g *Gateway) getOrder(ctx context.Context, in *getOrderInput) (*orderOutput, error) {
 	order, version, err := g.orders.Get(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	out := &getOrderOutput{Status: http.StatusOK, ETag: etag(version)}
+	out := viewOrder(order, version)
 	if matchesETag(in.IfNoneMatch, out.ETag) {
-		out.Status = http.StatusNotModified
-		return out, nil
+		out.Status, out.Body = http.StatusNotModified, nil
 	}
-	out.Body = &order
 	return out, nil
 }

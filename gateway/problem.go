@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"millrace"
+	"millrace/orders"
 )
 
 // problem is every error that the API answers with: RFC 9457 problem details,
@@ -18,10 +19,10 @@ import (
 // return one; any other error becomes one by [problemOf].
 type problem struct {
 	huma.ErrorModel
-	State      millrace.State `json:"state,omitempty"` // of a task that is finished already
-	header     http.Header    // more headers of the response
-	retryAfter time.Duration  // zero: no Retry-After
-	cause      error          // why it is unexpected; logged, and never shown
+	State      string        `json:"state,omitempty"` // of the task or the order, if that is why it is not possible
+	header     http.Header   // more headers of the response
+	retryAfter time.Duration // zero: no Retry-After
+	cause      error         // why it is unexpected; logged, and never shown
 }
 
 // newProblem returns a problem without a type of its own: the status says it
@@ -61,6 +62,12 @@ func problemOf(err error) *problem {
 		p := newProblem(e.Status, e.Detail)
 		p.Errors = e.Errors
 		return p
+	}
+	if violations, ok := errors.AsType[orders.Violations](err); ok {
+		return refusedOrder(violations)
+	}
+	if wrong, ok := errors.AsType[*orders.TransitionError](err); ok {
+		return wrongState(err, wrong.State)
 	}
 	for _, r := range rules() {
 		if errors.Is(err, r.target) {

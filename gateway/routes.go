@@ -64,8 +64,8 @@ func (g *Gateway) routes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "place-order", Method: http.MethodPost, Path: "/v1/orders", DefaultStatus: http.StatusAccepted, Tags: []string{"orders"},
 		Summary:     "Place an order",
-		Description: "When this answers 202 the order is on disk. With an order_id of your own, to place the same order again is to place it once.",
-		Errors:      []int{400, 409, 413, 415, 422, 503},
+		Description: "When this answers 202 the order is on disk. With an order_id of your own, to place the same order again is to place it once. 410 means that it was placed and is not kept any more.",
+		Errors:      []int{400, 409, 410, 413, 415, 422, 503},
 	}, g.placeOrder)
 	register(a, huma.Operation{ // before what takes any id
 		OperationID: "follow-orders", Method: http.MethodGet, Path: "/v1/orders/events", Tags: []string{"orders"},
@@ -82,10 +82,67 @@ func (g *Gateway) routes(a *api) {
 		Errors:      []int{404, 410, 422, 503},
 	}, g.followOrder)
 	register(a, huma.Operation{
+		OperationID: "list-orders", Method: http.MethodGet, Path: "/v1/orders", Tags: []string{"orders"},
+		Summary:     "List orders",
+		Description: "Lists orders without their lines, the one first that was placed last: by when a worker came to them. Where an order is in the list never changes, so page by page each is seen once, as it stands then, whatever comes or happens meanwhile. One that no worker has come to yet is not in it.",
+		Errors:      []int{422, 503},
+	}, g.listOrders)
+	register(a, huma.Operation{
 		OperationID: "get-order", Method: http.MethodGet, Path: "/v1/orders/{id}", Tags: []string{"orders"},
-		Summary: "Look at an order",
-		Errors:  []int{404, 410, 422, 503},
+		Summary:     "Look at an order",
+		Description: "410 means that it is not kept any more.",
+		Errors:      []int{404, 410, 422, 503},
 	}, g.getOrder)
+	register(a, huma.Operation{
+		OperationID: "pay-order", Method: http.MethodPost, Path: "/v1/orders/{id}/payment", Tags: []string{"orders"},
+		Summary:     "Record a payment",
+		Description: "The payment must be what the order costs (422). The same reference again is the same payment, and changes nothing. One that comes when the order is closed or paid already is recorded too, and has to be paid back: refund_due; the order stays as it is. 409 means that the reference is of another order or another amount, or that no worker has come to the order yet; then state says so.",
+		Errors:      []int{400, 404, 409, 410, 413, 415, 422, 503},
+	}, g.payOrder)
+	register(a, huma.Operation{
+		OperationID: "cancel-order", Method: http.MethodPost, Path: "/v1/orders/{id}/cancel", Tags: []string{"orders"},
+		Summary:     "Cancel an order",
+		Description: "An order that is not paid is called off, and its stock can be had again. To cancel it again changes nothing. 409 means that it is too late; state says where the order stands.",
+		Errors:      []int{400, 404, 409, 410, 413, 415, 422, 503},
+	}, g.cancelOrder)
+	register(a, huma.Operation{
+		OperationID: "fulfil-order", Method: http.MethodPost, Path: "/v1/orders/{id}/fulfil", Tags: []string{"orders"},
+		Summary:     "Fulfil an order",
+		Description: "Says that the goods of an order that is paid have left. To say it again changes nothing. 409 means that it is not paid; state says where it stands.",
+		Errors:      []int{404, 409, 410, 422, 503},
+	}, g.fulfilOrder)
+	register(a, huma.Operation{
+		OperationID: "list-stock", Method: http.MethodGet, Path: "/v1/stock", Tags: []string{"stock"},
+		Summary:     "List stock",
+		Description: "In the order of the SKUs, byte by byte.",
+		Errors:      []int{422, 503},
+	}, g.listStock)
+	register(a, huma.Operation{
+		OperationID: "set-stocks", Method: http.MethodPut, Path: "/v1/stock", DefaultStatus: http.StatusOK, Tags: []string{"stock"},
+		Summary:     "Set the stock of many SKUs",
+		Description: "Each line is on its own: one that is wrong keeps no other from being done. 200 means that all were done, 207 that some were not; errors says which and why. To send it again is safe.",
+		RequestBody: &huma.RequestBody{Description: `A JSON object a line: {"sku": "85123A", "on_hand": 40}`},
+		Responses:   map[string]*huma.Response{"207": {Description: "Some lines were not taken.", Content: map[string]*huma.MediaType{mediaJSON: {Schema: &huma.Schema{Ref: schemaPrefix + "SetStocksOutputBody"}}}}},
+		Errors:      []int{400, 413, 415, 422, 503},
+	}, newStockLines(g.orders).set)
+	register(a, huma.Operation{
+		OperationID: "get-stock", Method: http.MethodGet, Path: "/v1/stock/{sku}", Tags: []string{"stock"},
+		Summary:     "Look at the stock of a SKU",
+		Description: "404 means that it is not tracked.",
+		Errors:      []int{404, 422, 503},
+	}, g.getStock)
+	register(a, huma.Operation{
+		OperationID: "set-stock", Method: http.MethodPut, Path: "/v1/stock/{sku}", DefaultStatus: http.StatusOK, Tags: []string{"stock"},
+		Summary:     "Set the stock of a SKU",
+		Description: "Says how many are on hand, and has the SKU tracked from now on. 409 means that more are reserved for orders, 412 that the stock is not as If-Match says.",
+		Errors:      []int{400, 409, 412, 413, 415, 422, 503},
+	}, g.setStock)
+	register(a, huma.Operation{
+		OperationID: "adjust-stock", Method: http.MethodPost, Path: "/v1/stock/{sku}/adjust", Tags: []string{"stock"},
+		Summary:     "Adjust the stock of a SKU",
+		Description: "Adds to what is on hand, or takes from it. 404 means that the SKU is not tracked, 409 that fewer would be left than are reserved for orders, or that a request with the same Idempotency-Key is being worked on.",
+		Errors:      []int{400, 404, 409, 413, 415, 422, 503},
+	}, g.adjustStock)
 	register(a, huma.Operation{
 		OperationID: "payment-webhook", Method: http.MethodPost, Path: "/v1/webhooks/payment", DefaultStatus: http.StatusNoContent, Tags: []string{"orders"},
 		Summary:     "Hear from the payment provider",

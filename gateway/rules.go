@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"millrace"
+	"millrace/orders"
 )
 
 // rule says which problem an error is. A client tells problems apart by their
@@ -26,6 +27,7 @@ func rules() []rule {
 		{target: millrace.ErrNotFound, status: 404, slug: "not-found", title: "Not found"},
 		{target: millrace.ErrGone, status: 410, slug: "gone", title: "No longer kept"},
 		{target: errReplayed, status: 409, slug: "webhook-replayed", title: "Delivered before"},
+		{target: orders.ErrChanged, status: 412, slug: "changed", title: "Changed meanwhile"},
 		{target: millrace.ErrConflict, status: 409, slug: "conflict", title: "Conflict"},
 		{
 			target: millrace.ErrQueueFull, status: 503, slug: "queue-full", title: "The queue is full",

@@ -184,7 +184,7 @@ func (g *Gateway) cancelTask(ctx context.Context, in *cancelTaskInput) (*cancelT
 	record, err := g.store.Cancel(ctx, in.ID)
 	if final, ok := errors.AsType[*millrace.FinalError](err); ok {
 		p := newProblem(http.StatusConflict, fmt.Sprintf("Task %s cannot be cancelled: it has %s already.", final.ID, final.State))
-		p.Type, p.Title, p.State = problemType("finished"), "The task is finished", final.State
+		p.Type, p.Title, p.State = problemType("finished"), "The task is finished", string(final.State)
 		return nil, p
 	}
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 // already, is recorded too, and has to be paid back; the order stays as it is.
 //
 // Errors are [Violations] (it is not what the order costs), or wrap
-// [millrace.ErrNotFound], [millrace.ErrConflict] (no worker has decided on the order
-// yet, or the payment is of another order), or [millrace.ErrUnavailable]: then try
-// again.
+// [millrace.ErrNotFound], [millrace.ErrGone], [millrace.ErrConflict] (no worker has
+// decided on the order yet, or the payment is of another order), or
+// [millrace.ErrUnavailable]: then try again.
 func (o *Orders) Pay(ctx context.Context, id string, p Payment) (order Order, version string, err error) {
 	if err := p.Validate(); err != nil {
 		return Order{}, "", err
@@ -64,11 +64,18 @@ func (o *Orders) act(ctx context.Context, action Action, id string, c *command, 
 		return err
 	}
 	c.written = func(b *books) { version = versionOf(b.orders[id].revision) }
-	err = o.ledger.do(ctx, c)[0]
-	if errors.Is(err, millrace.ErrNotFound) {
-		if _, waiting := o.pending(ctx, id); waiting == nil {
-			err = &TransitionError{State: Placed, Action: action} // no worker has come to it
+	for {
+		if err = o.ledger.do(ctx, c)[0]; !errors.Is(err, millrace.ErrNotFound) {
+			break
 		}
+		found, _, missing := o.Get(ctx, id)
+		if missing == nil && found.State != Placed {
+			continue // a worker has come to it just now
+		}
+		if err = missing; err == nil {
+			err = fmt.Errorf("order %s: %w", id, &TransitionError{State: Placed, Action: action})
+		}
+		return found, "", err
 	}
 	if err != nil {
 		return order, "", fmt.Errorf("order %s: %w", id, err)

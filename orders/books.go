@@ -103,18 +103,6 @@ func (b *books) put(o Order) {
 	leaf.write(o)
 }
 
-// read makes a leaf of what was found under a key.
-func read[T any](found map[string]streams.Entry, key string) (*leaf[T], error) {
-	e, ok := found[key]
-	p := &leaf[T]{revision: e.Revision, there: ok && len(e.Value) > 0}
-	if p.there {
-		if err := json.Unmarshal(e.Value, &p.value); err != nil {
-			return nil, fmt.Errorf("%s is not readable: %w", key, err)
-		}
-	}
-	return p, nil
-}
-
 // place takes a new order in: it awaits its payment, or is rejected with the reason.
 // An order that is there already stays as it is.
 func (b *books) place(p Placement, taskID string, submitted time.Time) (Order, error) {
@@ -258,7 +246,7 @@ func (b *books) pay(id string, p Payment) (Order, error) {
 	if err := p.fits(order); err != nil {
 		return order, err
 	}
-	p.At = b.now.UTC()
+	p.At, p.RefundDue = b.now.UTC(), false // whatever its sender says
 	event := Event{Action: Pay, At: b.now, Reason: fmt.Sprintf("payment %s", p.Reference)}
 	next, err := Apply(order, event)
 	if err != nil {

@@ -46,8 +46,9 @@ type Receipt struct {
 // With an OrderID of the caller's, to place the same order again is safe after
 // any error and at any time: there is one order, and the receipt says how it
 // stands. Errors are [Violations], or wrap [millrace.ErrConflict] (another order
-// has that id), [millrace.ErrQueueFull] (nothing was stored) or
-// [millrace.ErrUnavailable] (nothing was stored, or no answer came).
+// has that id), [millrace.ErrGone] (it was placed, and is not kept any more),
+// [millrace.ErrQueueFull] (nothing was stored) or [millrace.ErrUnavailable] (nothing
+// was stored, or no answer came).
 func (o *Orders) Place(ctx context.Context, p Placement) (Receipt, error) {
 	if err := p.Validate(); err != nil {
 		return Receipt{}, err
@@ -99,7 +100,8 @@ func differs(orderID string) error {
 // Get returns an order and its version, which changes whenever the order does.
 // An order that no worker has come to yet is placed. An id that no order was
 // placed under is [millrace.ErrNotFound], one that no order can have
-// [millrace.ErrInvalid]; [millrace.ErrUnavailable] says nothing about the order.
+// [millrace.ErrInvalid]; one that is not kept any more is [millrace.ErrGone], for as
+// long as that is known. [millrace.ErrUnavailable] says nothing about the order.
 func (o *Orders) Get(ctx context.Context, id string) (order Order, version string, err error) {
 	if err := validateOrderID(id); err != nil {
 		return Order{}, "", err
@@ -109,13 +111,16 @@ func (o *Orders) Get(ctx context.Context, id string) (order Order, version strin
 		return order, version, err
 	}
 	placed, inLog := o.pending(ctx, id)
-	if inLog != nil && !errors.Is(inLog, millrace.ErrNotFound) {
+	if inLog != nil && !errors.Is(inLog, millrace.ErrNotFound) && !errors.Is(inLog, millrace.ErrGone) {
 		return Order{}, "", inLog
 	}
 	// A worker may have come to it between the two looks.
 	order, version, err = o.recorded(ctx, id)
-	if errors.Is(err, millrace.ErrNotFound) && inLog == nil {
+	switch missing := errors.Is(err, millrace.ErrNotFound); {
+	case missing && inLog == nil:
 		return placed, string(Placed), nil
+	case missing && errors.Is(inLog, millrace.ErrGone):
+		return Order{}, "", inLog
 	}
 	return order, version, err
 }
@@ -146,6 +151,15 @@ func (o *Orders) pending(ctx context.Context, id string) (Order, error) {
 	if err := json.Unmarshal(task.Args, &p); err != nil || p.OrderID != id {
 		// Somebody's own task, which will fail for that.
 		return Order{}, fmt.Errorf("order %s: %w", id, millrace.ErrNotFound)
+	}
+	if o.cfg.Retention > 0 { // else an order that was recorded never goes
+		found, err := o.store.Lookup(ctx, task.ID)
+		if errors.Is(err, millrace.ErrGone) || err == nil && found.Record.State == millrace.Succeeded {
+			return Order{}, fmt.Errorf("order %s: %w", id, millrace.ErrGone)
+		}
+		if err != nil && !errors.Is(err, millrace.ErrNotFound) {
+			return Order{}, fmt.Errorf("order %s: %w", id, err)
+		}
 	}
 	return newOrder(p, task.ID, task.SubmittedAt), nil
 }

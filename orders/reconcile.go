@@ -12,6 +12,14 @@ import (
 // KindReconcile is the kind of the task that looks for orders that were left behind.
 const KindReconcile = "order.reconcile"
 
+// Reconciling is the schedule of that task.
+func Reconciling() millrace.Schedule {
+	return millrace.Schedule{
+		Name: "orders-reconcile", Kind: KindReconcile, Cron: "*/30 * * * *", Overlap: millrace.OverlapSkip,
+		Options: millrace.Options{ResultTTL: millrace.Duration(24 * time.Hour)},
+	}
+}
+
 // Reconciled is the result of the task [KindReconcile].
 type Reconciled struct {
 	// Looked is how many orders there were, Expired how many of them were found to be
@@ -20,6 +28,9 @@ type Reconciled struct {
 	Looked      int `json:"looked"`
 	Expired     int `json:"expired"`
 	Unfulfilled int `json:"unfulfilled"`
+	// Forgotten is how many orders were taken out of the list, since the time for which
+	// they are kept is over. Those are normal.
+	Forgotten int `json:"forgotten"`
 }
 
 // leftAfter is for how long what follows from an order may be under way.
@@ -53,6 +64,10 @@ func (o *Orders) reconcile(ctx context.Context, t millrace.Task[struct{}]) (r Re
 		o.found.Add(uint64(n))
 		o.cfg.Logger.Warn("orders had been left behind, and are repaired", "expired", r.Expired, "unfulfilled", r.Unfulfilled)
 	}
+	if err != nil {
+		return r, err
+	}
+	r.Forgotten, err = o.forget(ctx)
 	return r, err
 }
 

@@ -60,6 +60,9 @@ func (s Stock) adjusted(a Adjustment) (Stock, error) {
 	if slices.ContainsFunc(s.Adjustments, func(done Adjustment) bool { return done.ID == a.ID }) {
 		return s, nil
 	}
+	if s.OnHand+a.Delta < 0 {
+		return s, fmt.Errorf("%w: there are only %d on hand", millrace.ErrConflict, s.OnHand)
+	}
 	next, err := s.counted(s.OnHand+a.Delta, a.At)
 	if err != nil {
 		return s, err

@@ -127,7 +127,7 @@ func TestAllViolationsAtOnce(t *testing.T) {
 	if diff := cmp.Diff(want, locations); diff != "" {
 		t.Error(diff)
 	}
-	text := fmt.Sprintf("this is not a valid order: body.order_id: %s; body.reference: %s; body.currency: %s; and 4 more", v[0].Message, v[1].Message, v[2].Message)
+	text := fmt.Sprintf("this cannot be taken: body.order_id: %s; body.reference: %s; body.currency: %s; and 4 more", v[0].Message, v[1].Message, v[2].Message)
 	if err.Error() != text {
 		t.Errorf("%q", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"millrace"
 )
 
-// Violation is one thing that is wrong with a placement.
+// Violation is one thing that is wrong with what was sent, most often a placement.
 type Violation struct {
 	// Location is where, as the API's problems say it: "body.items[3].quantity".
 	Location string `json:"location"`
@@ -15,7 +15,7 @@ type Violation struct {
 	Message string `json:"message"`
 }
 
-// Violations are all that is wrong with a placement, in the order of its fields.
+// Violations are all that is wrong with what was sent, in the order of its fields.
 // As an error they are a [millrace.ErrInvalid].
 type Violations []Violation
 
@@ -25,7 +25,7 @@ const shownViolations = 3
 // Error is one line for people; the violations themselves tell the rest.
 func (v Violations) Error() string {
 	var b strings.Builder
-	b.WriteString("this is not a valid order")
+	b.WriteString("this cannot be taken")
 	for i, one := range v[:min(len(v), shownViolations)] {
 		b.WriteString([]string{": ", "; "}[min(i, 1)])
 		b.WriteString(one.Location + ": " + one.Message)

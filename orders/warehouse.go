@@ -36,7 +36,7 @@ func stockVersion(revision uint64) string { return fmt.Sprintf("s%d", revision) 
 // tracked already.
 func (o *Orders) SetStock(ctx context.Context, sku string, onHand int64, version string) (Stock, string, error) {
 	return o.changeStock(ctx, sku, func(l *leaf[Stock]) (Stock, error) {
-		if version == "*" && !l.there || version != "" && version != "*" && version != stockVersion(l.revision) {
+		if version != "" && (!l.there || version != "*" && version != stockVersion(l.revision)) {
 			return l.value, fmt.Errorf("stock of %q: %w", sku, ErrChanged)
 		}
 		return l.value.counted(onHand, time.Now().UTC())

@@ -40,6 +40,37 @@ type Entry struct {
 // has submitted are not touched. Errors wrap [millrace.ErrInvalid], also when it is
 // never due, or are those of the store.
 func (b *Book) Put(ctx context.Context, s millrace.Schedule) (Entry, error) {
+	for {
+		e, err := b.Get(ctx, s.Name)
+		if err != nil && !errors.Is(err, millrace.ErrNotFound) && !errors.Is(err, errUnreadable) {
+			return Entry{}, err
+		}
+		e, err = b.replace(ctx, e, s)
+		if !errors.Is(err, millrace.ErrConflict) {
+			return e, err
+		}
+	}
+}
+
+// Install writes a schedule down if there is none of its name. One that is there stays
+// as it is, whoever wrote it. Errors are those of [Book.Put].
+func (b *Book) Install(ctx context.Context, s millrace.Schedule) error {
+	e, err := b.Get(ctx, s.Name)
+	if err == nil || errors.Is(err, errUnreadable) {
+		return nil
+	}
+	if errors.Is(err, millrace.ErrNotFound) {
+		_, err = b.replace(ctx, e, s)
+	}
+	if errors.Is(err, millrace.ErrConflict) {
+		return nil // somebody was faster
+	}
+	return err
+}
+
+// replace writes a schedule in the place of the one that was read, or of none. It
+// returns [millrace.ErrConflict] if that has changed.
+func (b *Book) replace(ctx context.Context, e Entry, s millrace.Schedule) (Entry, error) {
 	recurrence, err := Parse(s)
 	if err != nil {
 		return Entry{}, err
@@ -49,32 +80,23 @@ func (b *Book) Put(ctx context.Context, s millrace.Schedule) (Entry, error) {
 			return Entry{}, err
 		}
 	}
-	for {
-		e, err := b.Get(ctx, s.Name)
-		if err != nil && !errors.Is(err, millrace.ErrNotFound) && !errors.Is(err, errUnreadable) {
-			return Entry{}, err
-		}
-		now, err := b.store.Now(ctx)
-		if err != nil {
-			return Entry{}, err
-		}
-		e.Schedule, e.Generation = s, millrace.NewID()
-		var ok bool
-		if e.NextAt, ok = recurrence.Next(now); !ok || e.NextAt.After(streams.LastDue()) {
-			return Entry{}, fmt.Errorf("%w: the schedule is never due: its time has passed or is centuries away, or its days do not exist", millrace.ErrInvalid)
-		}
-		if err := b.checkSize(e); err != nil {
-			return Entry{}, err
-		}
-		err = b.write(ctx, &e)
-		if err == nil {
-			// If we die here, or this fails, the scheduler finds the entry.
-			return e, b.arm(ctx, e)
-		}
-		if !errors.Is(err, millrace.ErrConflict) {
-			return Entry{}, err
-		}
+	now, err := b.store.Now(ctx)
+	if err != nil {
+		return Entry{}, err
 	}
+	e.Schedule, e.Generation = s, millrace.NewID()
+	var ok bool
+	if e.NextAt, ok = recurrence.Next(now); !ok || e.NextAt.After(streams.LastDue()) {
+		return Entry{}, fmt.Errorf("%w: the schedule is never due: its time has passed or is centuries away, or its days do not exist", millrace.ErrInvalid)
+	}
+	if err := b.checkSize(e); err != nil {
+		return Entry{}, err
+	}
+	if err := b.write(ctx, &e); err != nil {
+		return Entry{}, err
+	}
+	// If we die here, or this fails, the scheduler finds the entry.
+	return e, b.arm(ctx, e)
 }
 
 // Get returns the schedule of that name, or [millrace.ErrNotFound].

@@ -3,7 +3,6 @@ package streams
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,68 +62,6 @@ func (l Ledger) LastEvent(ctx context.Context) (uint64, error) {
 func (l Ledger) LastSequence(ctx context.Context) (uint64, error) {
 	_, last, err := l.store.bounds(ctx, bucketStream(ordersBucket))
 	return last, err
-}
-
-// FirstEvents lists orders: it returns the first event of each, of those before that
-// sequence (zero is the end), the newest first, and where to go on, zero behind the
-// last. A page may have fewer than limit, even none, and not be the last.
-//
-// As with [Store.List], the stream is read backwards a window at a time. But what is
-// in a window is got one by one: that takes 15 µs for each, whereas to ask for all of
-// them at once lets the server count what is left behind, 25 ms at 600,000 events,
-// while nobody can write.
-func (l Ledger) FirstEvents(ctx context.Context, before uint64, limit int) (page []FeedEvent, next uint64, err error) {
-	limit = min(limit, maxBatch)
-	first, last, err := l.store.bounds(ctx, bucketStream(ordersBucket))
-	if err != nil {
-		return nil, 0, err
-	}
-	if before == 0 || before > last+1 {
-		before = last + 1
-	}
-	width := uint64(max(64, 4*limit))
-	for range listRounds {
-		if before <= first || len(page) == limit {
-			break
-		}
-		from := max(first, before-min(before, width))
-		some, err := l.firstEventsIn(ctx, from, before)
-		if err != nil {
-			return nil, 0, err
-		}
-		slices.Reverse(some)
-		before = from
-		if room := limit - len(page); len(some) > room {
-			some = some[:room]
-			before = some[room-1].Sequence
-		}
-		page = append(page, some...)
-		if uint64(len(some)) < width/8 {
-			width = min(2*width, maxWindow)
-		}
-	}
-	if before <= first {
-		return page, 0, nil
-	}
-	return page, before, nil
-}
-
-// firstEventsIn are the first events of orders from one sequence up to another.
-func (l Ledger) firstEventsIn(ctx context.Context, from, before uint64) (some []FeedEvent, err error) {
-	for from < before {
-		st, found, err := l.store.getOne(ctx, bucketStream(ordersBucket), directGet{NextBy: feedPrefix + "*.1", Seq: from})
-		if err != nil {
-			return nil, err
-		}
-		if !found || st.seq >= before {
-			break
-		}
-		if e, ok := parseEvent(st.subject, st.data, st.seq, st.time); ok {
-			some = append(some, e)
-		}
-		from = st.seq + 1
-	}
-	return some, nil
 }
 
 // getOne gets one message, if there is one.

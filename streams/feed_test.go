@@ -64,9 +64,6 @@ func TestFeed(t *testing.T) {
 	if last, err := l.LastEvent(t.Context()); last != 0 || err != nil {
 		t.Errorf("without an event: %d, %v", last, err)
 	}
-	if all, next, err := l.FirstEvents(t.Context(), 0, 10); len(all) != 0 || next != 0 || err != nil {
-		t.Errorf("without an event: %v, %d, %v", all, next, err)
-	}
 	f := l.Follow(0)
 	defer f.Close()
 	if none, err := f.Next(t.Context()); len(none) != 0 || err != nil {
@@ -105,10 +102,6 @@ func TestFeed(t *testing.T) {
 	}
 	if got, err := l.EventsOf(t.Context(), "nobody", 0); len(got) != 0 || err != nil {
 		t.Errorf("of nobody: %v, %v", got, err)
-	}
-	first, next, err := l.FirstEvents(t.Context(), 0, 10)
-	if err != nil || next != 0 || !slices.Equal(names(first), []string{"b/1", "a/1"}) {
-		t.Errorf("first events: %v, %d, %v", names(first), next, err)
 	}
 }
 
@@ -204,46 +197,5 @@ func TestFeedThatWasNotHeard(t *testing.T) {
 	happen(t, l, "a", 2, 3)
 	if got := names(read(t, f, 2)); !slices.Equal(got, []string{"a/2", "a/3"}) {
 		t.Error(got)
-	}
-}
-
-func TestFirstEventsPageByPage(t *testing.T) {
-	b := startBroker(t, time.Minute)
-	l := open(t, b, streams.Config{}).Ledger()
-	var want []string
-	for i := range 300 {
-		id := fmt.Sprintf("o%d", i)
-		var events []streams.Event
-		for n := range i%7 + 1 {
-			events = append(events, streams.Event{OrderID: id, Number: n + 1, Data: []byte("{}")})
-		}
-		var writes []streams.Write
-		if i == 150 { // a long stretch without any order
-			for k := range 800 {
-				writes = append(writes, streams.Write{Key: fmt.Sprintf("stock.%d", k)})
-			}
-		}
-		if _, err := l.Commit(t.Context(), writes, events); err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, id+"/1")
-	}
-	slices.Reverse(want)
-	for _, limit := range []int{1, 7, 100, 500} {
-		var got []string
-		var before uint64
-		for pages := 0; pages < 1000; pages++ {
-			page, next, err := l.FirstEvents(t.Context(), before, limit)
-			if err != nil || len(page) > limit {
-				t.Fatalf("%d events, %v", len(page), err)
-			}
-			got = append(got, names(page)...)
-			if before = next; next == 0 {
-				break
-			}
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("pages of %d: %d events, want %d", limit, len(got), len(want))
-		}
 	}
 }

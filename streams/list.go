@@ -55,9 +55,9 @@ func (s *Store) List(ctx context.Context, q ListQuery) (page []millrace.Record, 
 			break
 		}
 		if newest != sources[0] {
-			waiting = append(waiting, recordSubject(newest.found[0].record.ID))
+			waiting = append(waiting, recordSubject(newest.found[0].value.ID))
 		}
-		page = append(page, newest.found[0].record)
+		page = append(page, newest.found[0].value)
 		newest.found = newest.found[1:]
 	}
 	page, err = s.withoutRecorded(ctx, page, waiting)
@@ -81,27 +81,12 @@ func (s *Store) withoutRecorded(ctx context.Context, page []millrace.Record, wai
 	}), nil
 }
 
-// listing is a stream that is read backwards.
-type listing struct {
-	stream, filter string
-	accept         func(stored) (millrace.Record, bool)
-
-	found  []listedTask // what is not on a page yet, the newest first
-	before uint64       // the sequence before which it goes on behind found; zero: at the end
-}
-
-type listedTask struct {
-	record  millrace.Record
-	written time.Time
-	seq     uint64
-}
-
 // listed are the places to look at for a query: the records come first.
-func (s *Store) listed(q ListQuery) []*listing {
+func (s *Store) listed(q ListQuery) []*backwards[millrace.Record] {
 	matches := func(r millrace.Record) bool {
 		return (q.State == "" || q.State == r.State) && (q.Kind == "" || q.Kind == r.Kind) && (q.Queue == "" || q.Queue == r.Queue)
 	}
-	all := []*listing{{stream: bucketStream(resultsBucket), filter: recordSubject(">"), accept: func(st stored) (millrace.Record, bool) {
+	all := []*backwards[millrace.Record]{{stream: bucketStream(resultsBucket), accept: func(st stored) (millrace.Record, bool) {
 		r, err := parseRecord(st)
 		if err != nil {
 			return millrace.Record{}, false
@@ -113,8 +98,8 @@ func (s *Store) listed(q ListQuery) []*listing {
 		return all
 	}
 	for shard := range scheduleStreams {
-		all = append(all, &listing{
-			stream: scheduleStream(shard), filter: fmt.Sprintf("waiting.%d.>", shard),
+		all = append(all, &backwards[millrace.Record]{
+			stream: scheduleStream(shard),
 			accept: func(st stored) (millrace.Record, bool) {
 				var w waiting
 				if err := decode(st.data, &w); err != nil || waitingSubject(w.Task.ID, ceilSecond(w.Due)) != st.subject {
@@ -128,87 +113,8 @@ func (s *Store) listed(q ListQuery) []*listing {
 	return all
 }
 
-// How a stream is read backwards, of which the server can only read forwards: a
-// window at a time, that grows where little is left of what was written. A page
-// looks at listRounds windows of a stream at most.
-const (
-	listRounds = 16
-	maxWindow  = 64 * maxBatch
-)
-
-// fill finds up to limit tasks.
-func (l *listing) fill(ctx context.Context, s *Store, limit int) error {
-	first, last, err := s.bounds(ctx, l.stream)
-	if err != nil {
-		return err
-	}
-	if l.before == 0 || l.before > last+1 {
-		l.before = last + 1
-	}
-	width := uint64(min(maxBatch, max(64, 2*limit)))
-	for range listRounds {
-		if l.before <= first {
-			break
-		}
-		from := max(first, l.before-min(l.before, width))
-		some, whole, err := s.window(ctx, l, from)
-		if err != nil {
-			return err
-		}
-		if !whole {
-			width = max(1, width/2)
-			continue
-		}
-		for _, st := range slices.Backward(some) {
-			r, ok := l.accept(st)
-			if !ok {
-				continue
-			}
-			l.found = append(l.found, listedTask{r, st.time, st.seq})
-			if len(l.found) == limit {
-				l.before = st.seq
-				return nil
-			}
-		}
-		l.before = from
-		if sparse := uint64(len(some)) < width/4; width < maxBatch || sparse {
-			width = min(2*width, maxWindow)
-		}
-	}
-	if l.before <= first {
-		l.before = 1 // there is nothing before that
-	}
-	return nil
-}
-
-// window reads what lies from that sequence up to l.before. whole is false if that
-// was too much for one answer.
-func (s *Store) window(ctx context.Context, l *listing, from uint64) (some []stored, whole bool, err error) {
-	batch := int(min(maxBatch, l.before-from))
-	some, end, err := s.getDirect(ctx, l.stream, batch, directGet{NextBy: l.filter, Batch: batch, MaxBytes: maxLooked, Seq: from})
-	if err != nil {
-		return nil, false, fmt.Errorf("list %s: %w", l.stream, err)
-	}
-	left := end.Get("Nats-Num-Pending")
-	whole = left == "" || left == "0" || len(some) == 0 || some[len(some)-1].seq+1 >= l.before
-	return slices.DeleteFunc(some, func(st stored) bool { return st.seq >= l.before }), whole, nil
-}
-
-// bounds are the first and the last sequence of a stream; an empty one ends before
-// it begins.
-func (s *Store) bounds(ctx context.Context, stream string) (first, last uint64, err error) {
-	ctx, cancel := s.replies.link.bind(ctx)
-	defer cancel()
-	info, err := s.js.Stream(ctx, stream)
-	if err != nil {
-		return 0, 0, fmt.Errorf("%w: list %s: %w", millrace.ErrUnavailable, stream, err)
-	}
-	state := info.CachedInfo().State
-	return max(1, state.FirstSeq), state.LastSeq, nil
-}
-
 // A cursor is where each of the listings goes on.
-func cursorOf(sources []*listing) string {
+func cursorOf(sources []*backwards[millrace.Record]) string {
 	parts, more := make([]string, len(sources)), false
 	for i, l := range sources {
 		before := l.before
@@ -224,7 +130,7 @@ func cursorOf(sources []*listing) string {
 	return strings.Join(parts, "-")
 }
 
-func resume(sources []*listing, cursor string) error {
+func resume(sources []*backwards[millrace.Record], cursor string) error {
 	if cursor == "" {
 		return nil
 	}

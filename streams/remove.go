@@ -12,9 +12,14 @@ import (
 
 // purge removes what lies on a subject.
 func (s *Store) purge(ctx context.Context, stream, subject string) error {
+	return s.removeBefore(ctx, stream, subject, 0)
+}
+
+// removeBefore removes what lies on a subject before a sequence, zero for all of it.
+func (s *Store) removeBefore(ctx context.Context, stream, subject string, sequence uint64) error {
 	ctx, cancel := s.replies.link.bind(ctx)
 	defer cancel()
-	if _, err := s.purgeUpTo(ctx, stream, subject, 0); err != nil {
+	if _, err := s.purgeUpTo(ctx, stream, subject, sequence); err != nil {
 		return fmt.Errorf("%w: remove %s: %w", millrace.ErrUnavailable, subject, err)
 	}
 	return nil

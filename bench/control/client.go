@@ -66,7 +66,9 @@ func (c *Client) Waits(since bool) (float64, error) {
 func (c *Client) Shop(workers int) error { return c.order(order{Do: shop, N: workers}) }
 
 // Stock says how many there are of each of some goods.
-func (c *Client) Stock(n int, skus []string) error { return c.order(order{Do: stock, N: n, SKUs: skus}) }
+func (c *Client) Stock(n int, skus []string) error {
+	return c.order(order{Do: stock, N: n, SKUs: skus})
+}
 
 func (c *Client) order(o order) error {
 	_, err := c.ask(o)

@@ -20,6 +20,7 @@ type nodeFlags struct {
 	listenFlags
 	queueFlags
 	workerFlags
+	orderFlags
 	syncFlag
 	DataDir  string   `help:"Where everything is kept (default: millrace-data under the user's state directory)." placeholder:"DIR"`
 	NATSPort natsPort `name:"nats-port" help:"Loopback port of the embedded NATS server, for the nats command; 0 picks one, \"off\" opens none." default:"4222"`
@@ -87,11 +88,15 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 
 	processing.BrokerRemembers = server.Remembers()
 	n.processor = processor.New(n.store, processing)
-	orders.New(n.store, orders.Config{}).Register(n.processor)
+	shop := orders.New(n.store, n.flags.orders(n.log))
+	shop.Register(n.processor)
+	if err := scheduler.NewBook(n.store).Install(ctx, orders.Reconciling()); err != nil {
+		return err
+	}
 	if n.register != nil {
 		n.register(n.processor)
 	}
-	api.Ready = n.processor.Ready
+	api.Ready, api.Orders = n.processor.Ready, shop
 	if n.gateway, err = gateway.New(n.store, api); err != nil {
 		return err
 	}

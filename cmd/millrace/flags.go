@@ -11,6 +11,7 @@ import (
 
 	"millrace"
 	"millrace/gateway"
+	"millrace/orders"
 	"millrace/processor"
 	"millrace/streams"
 )
@@ -42,6 +43,20 @@ type workerFlags struct {
 	Concurrency count `help:"How many handlers run at once." default:"64"`
 	Grace       grace `help:"How long running handlers may go on after the first Ctrl-C." default:"30s"`
 	CancelGrace grace `help:"How long a handler may take to notice that its task was cancelled, before its place is given to another." default:"10s"`
+}
+
+type orderFlags struct {
+	PaymentTime    period    `help:"How long an order waits for its payment before it expires. This and the next three must be the same for all processes." default:"30m"`
+	UntrackedStock string    `help:"What becomes of an order of goods that have no stock record: \"accept\" or \"reject\"." enum:"accept,reject" default:"accept"`
+	OrderRetention retention `help:"How long closed orders are kept, such as 8760h, or \"forever\". Orders with a refund due are kept in any case." default:"forever"`
+	Fulfil         string    `help:"Who says that a paid order is fulfilled: \"auto\" for a worker at once, \"hand\" for whoever calls the API." enum:"auto,hand" default:"auto"`
+}
+
+func (f orderFlags) orders(log *slog.Logger) orders.Config {
+	return orders.Config{
+		PaymentTime: time.Duration(f.PaymentTime), RejectUntracked: f.UntrackedStock == "reject",
+		Retention: time.Duration(f.OrderRetention), ByHand: f.Fulfil == "hand", Logger: log,
+	}
 }
 
 type brokerFlags struct {
@@ -86,6 +101,37 @@ func (g *grace) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is not a time such as 30s, or 0s", text)
 	}
 	*g = grace(max(d, 1))
+	return nil
+}
+
+// period is a time that something takes. The broker's shortest is a second.
+type period time.Duration
+
+func (p *period) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < time.Second || d > maxPeriod {
+		return fmt.Errorf("%q is not a time of 1s to %s", text, maxPeriod)
+	}
+	*p = period(d)
+	return nil
+}
+
+// maxPeriod is as far ahead as a task may wait.
+const maxPeriod = 366 * 24 * time.Hour
+
+// retention is for how long something is kept: zero for good.
+type retention time.Duration
+
+func (r *retention) UnmarshalText(text []byte) error {
+	if string(text) == "forever" {
+		*r = 0
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < time.Second {
+		return fmt.Errorf(`%q is neither "forever" nor a time from 1s`, text)
+	}
+	*r = retention(d)
 	return nil
 }
 

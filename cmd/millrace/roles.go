@@ -14,6 +14,7 @@ import (
 type gatewayCmd struct {
 	listenFlags
 	queueFlags
+	orderFlags
 	brokerFlags
 	syncFlag
 }
@@ -30,6 +31,7 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio) error {
 		return stopped(ctx, err)
 	}
 	defer store.Close()
+	cfg.Orders = orders.New(store, c.orders(log))
 	g, err := gateway.New(store, cfg)
 	if err != nil {
 		return err
@@ -41,6 +43,7 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio) error {
 type processorCmd struct {
 	queueFlags
 	workerFlags
+	orderFlags
 	brokerFlags
 	syncFlag
 	healthFlags
@@ -59,7 +62,10 @@ func (c *processorCmd) Run(ctx context.Context, io stdio) error {
 		return err
 	}
 	p := processor.New(store, cfg)
-	orders.New(store, orders.Config{}).Register(p)
+	orders.New(store, c.orders(log)).Register(p)
+	if err := scheduler.NewBook(store).Install(ctx, orders.Reconciling()); err != nil {
+		return stopped(ctx, err)
+	}
 	health, err := c.bind(store, p.Ready, log)
 	if err != nil {
 		return err
