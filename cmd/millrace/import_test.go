@@ -71,7 +71,7 @@ func TestInterruptedImport(t *testing.T) {
 	}
 	eventually(t, func() error {
 		written := inspect(t, node.says(t, natsAddress)).written(t)
-		if written["TASKS_default"] != uint64(sensible) || written["KV_orders"] != uint64(sensible) {
+		if written["TASKS_default"] != uint64(sensible) || written["KV_orders"] != perOrder*uint64(sensible) {
 			return fmt.Errorf("%d orders, and %v", sensible, written)
 		}
 		return nil

@@ -97,7 +97,7 @@ func TestImportSample(t *testing.T) {
 		}
 	})
 	written := broker.written(t)
-	if written["TASKS_default"] != uint64(sensible) || written["KV_orders"] != uint64(sensible) {
+	if written["TASKS_default"] != uint64(sensible) || written["KV_orders"] != perOrder*uint64(sensible) {
 		t.Errorf("%d orders, and %v", sensible, written)
 	}
 }
