@@ -20,7 +20,8 @@ type cli struct {
 	Scheduler schedulerCmd `cmd:"" help:"Move what is due to its queue and trim the logs, against a NATS server; run one or more."`
 	Task      taskCmd      `cmd:"" help:"Submit tasks, look at them, call them off."`
 	Schedule  scheduleCmd  `cmd:"" help:"Have tasks submitted at a time, every so often, or by cron."`
-	Order     orderCmd     `cmd:"" help:"Place orders and look at them."`
+	Order     orderCmd     `cmd:"" help:"Place orders, look at them, pay, cancel, fulfil and watch them."`
+	Stock     stockCmd     `cmd:"" help:"Say what is in stock, and look at it."`
 	Version   versionCmd   `cmd:"" help:"Show the version."`
 }
 

@@ -78,7 +78,7 @@ func (f clientFlags) call(ctx context.Context, method, path string, body []byte,
 	for name, values := range header {
 		req.Header[name] = values
 	}
-	if body != nil {
+	if body != nil && req.Header.Get("Content-Type") == "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if len(body) > askFirst {
@@ -92,14 +92,25 @@ func (f clientFlags) call(ctx context.Context, method, path string, body []byte,
 		return nil, err
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if resp.StatusCode >= 300 {
+		return nil, readProblem(resp)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	if resp.StatusCode < 300 {
-		return data, nil
+	return data, nil
+}
+
+// maxAnswer is how much of an answer is read.
+const maxAnswer = 16 << 20
+
+func readProblem(resp *http.Response) error {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("%s: %w", resp.Request.URL.Path, err)
 	}
-	return nil, parseProblem(resp, data)
+	return parseProblem(resp, data)
 }
 
 func parseProblem(resp *http.Response, data []byte) *problem {

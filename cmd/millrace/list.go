@@ -34,9 +34,6 @@ type listedTask struct {
 
 // Run lists page by page.
 func (c *taskListCmd) Run(ctx context.Context, io stdio) error {
-	if c.Limit < 1 {
-		return fmt.Errorf("--limit must be 1 or more, not %d", c.Limit)
-	}
 	query := url.Values{}
 	for name, value := range map[string]string{"state": c.State, "kind": c.Kind, "queue": c.Queue} {
 		if value != "" {
@@ -44,36 +41,56 @@ func (c *taskListCmd) Run(ctx context.Context, io stdio) error {
 		}
 	}
 	list := newTable(io.out, c.JSON, "ID", "STATE", "KIND", "QUEUE", "TRIED", "SUBMITTED", "NEXT", "ERROR")
-	for left := c.Limit; left > 0; {
+	err := c.pages(ctx, "/v1/tasks", "tasks", "cursor", query, c.Limit, func(one json.RawMessage) error {
+		var t listedTask
+		if err := json.Unmarshal(one, &t); err != nil {
+			return fmt.Errorf("the server's answer is no list of tasks: %w", err)
+		}
+		return list.add(one, t.ID, t.State, t.Kind, t.Queue, strconv.Itoa(t.Tried), shownTime(&t.SubmittedAt), shownTime(t.NextAt), shown(t.Error, 60))
+	})
+	if err != nil {
+		return err
+	}
+	return list.end("No such task has a record. One that waits for a worker, or is in its first run, has none yet.")
+}
+
+// pages asks for one page after another of a list that says where the next begins,
+// which the next request has as the parameter cursor, until there are limit entries.
+func (f clientFlags) pages(ctx context.Context, path, name, cursor string, query url.Values, limit int, each func(json.RawMessage) error) error {
+	if limit < 1 {
+		return fmt.Errorf("--limit must be 1 or more, not %d", limit)
+	}
+	for left := limit; left > 0; {
 		query.Set("limit", strconv.Itoa(min(left, perPage)))
-		answer, err := c.call(ctx, http.MethodGet, "/v1/tasks?"+query.Encode(), nil, nil)
+		answer, err := f.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, nil)
 		if err != nil {
 			return err
 		}
-		var page struct {
-			Tasks      []json.RawMessage
-			NextCursor string `json:"next_cursor"`
+		var page map[string]json.RawMessage
+		var all []json.RawMessage
+		var next string
+		err = json.Unmarshal(answer, &page)
+		if err == nil {
+			err = json.Unmarshal(page[name], &all)
 		}
-		if err := json.Unmarshal(answer, &page); err != nil {
-			return fmt.Errorf("the server's answer is no list of tasks: %w", err)
+		if where := page["next_cursor"]; err == nil && where != nil {
+			err = json.Unmarshal(where, &next)
 		}
-		for _, one := range page.Tasks {
-			var t listedTask
-			if err := json.Unmarshal(one, &t); err != nil {
-				return fmt.Errorf("the server's answer is no list of tasks: %w", err)
-			}
-			err := list.add(one, t.ID, t.State, t.Kind, t.Queue, strconv.Itoa(t.Tried), shownTime(&t.SubmittedAt), shownTime(t.NextAt), shown(t.Error, 60))
-			if err != nil {
+		if err != nil {
+			return fmt.Errorf("the server's answer is no list of %s: %w", name, err)
+		}
+		for _, one := range all {
+			if err := each(one); err != nil {
 				return err
 			}
 		}
-		left -= len(page.Tasks)
-		if page.NextCursor == "" {
-			break
+		left -= len(all)
+		if next == "" {
+			return nil
 		}
-		query.Set("cursor", page.NextCursor)
+		query.Set(cursor, next)
 	}
-	return list.end("No such task has a record. One that waits for a worker, or is in its first run, has none yet.")
+	return nil
 }
 
 // table is a list as it is printed: in columns, or with --json an object a line.

@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 )
 
 type orderCmd struct {
 	Place  orderPlaceCmd  `cmd:"" help:"Place an order."`
 	Get    orderGetCmd    `cmd:"" help:"Show an order."`
+	List   orderListCmd   `cmd:"" help:"List orders, the one placed last first. One that no worker has come to yet is not listed."`
+	Pay    orderPayCmd    `cmd:"" help:"Record that an order was paid."`
+	Cancel orderCancelCmd `cmd:"" help:"Call an order off that is not paid; its stock returns. Exits 1 if it is too late."`
+	Fulfil orderFulfilCmd `cmd:"" help:"Say of orders that are paid that their goods were sent."`
+	Watch  orderWatchCmd  `cmd:"" help:"Show what happens to orders, as it happens."`
 	Import orderImportCmd `cmd:"" help:"Place the orders in a file, one JSON object a line."`
 }
 
@@ -52,7 +56,7 @@ type orderGetCmd struct {
 
 // Run prints the order.
 func (c *orderGetCmd) Run(ctx context.Context, io stdio) error {
-	answer, err := c.call(ctx, http.MethodGet, "/v1/orders/"+url.PathEscape(c.ID), nil, nil)
+	answer, err := c.call(ctx, http.MethodGet, orderPath(c.ID), nil, nil)
 	if err != nil {
 		return err
 	}
