@@ -20,9 +20,9 @@ func TestCheckOutWithoutAnswers(t *testing.T) {
 		// unheard does something of which the answer comes too late.
 		unheard := func(do func() error) {
 			t.Helper()
-			b.deafen()
+			b.Deafen()
 			wantUnavailable(t, "unheard", do())
-			b.hear()
+			b.Hear()
 			time.Sleep(time.Second)
 		}
 		unheard(func() error { return store.CheckOut(t.Context(), d, running) })

@@ -13,6 +13,7 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // story is the life of a task, which must come to the same end when the process that
@@ -55,12 +56,12 @@ func TestDeathAtAnyWrite(t *testing.T) {
 				watcher, js := open(t, b, streams.Config{AckWait: 5 * time.Second}), inspect(t, b)
 				for n := 0; ; n++ {
 					l := &life{t: t, story: s, id: fmt.Sprintf("t%d", n), watcher: watcher, js: js}
-					first := &mortal{broker: b, left: n, before: func(string) { _, _ = l.look() }}
+					first := &broker.Mortal{Broker: b, Left: n, Before: func(string) { _, _ = l.look() }}
 					l.live(first)
 					if t.Failed() {
 						t.Fatalf("so it went when the process died before write %d", n)
 					}
-					if !first.died() {
+					if !first.Died() {
 						if t.Logf("it died before each of %d writes", n); n < 4 {
 							t.Error("there must be more")
 						}
@@ -98,16 +99,16 @@ func (l *life) look() (streams.Found, error) {
 	return f, err
 }
 
-func (l *life) live(way *mortal) {
+func (l *life) live(way *broker.Mortal) {
 	t := l.t
 	store, stop := l.start(way)
 	submitted := l.submit(store)
 	revived := func() bool {
-		if !way.died() {
+		if !way.Died() {
 			return false
 		}
 		stop()
-		way = &mortal{broker: way.broker, left: math.MaxInt, before: way.before}
+		way = &broker.Mortal{Broker: way.Broker, Left: math.MaxInt, Before: way.Before}
 		store, stop = l.start(way)
 		return true
 	}
@@ -156,7 +157,7 @@ func (l *life) submit(store *streams.Store) bool {
 }
 
 // start starts a process, which moves what is due and works until stop is called.
-func (l *life) start(way *mortal) (store *streams.Store, stop func()) {
+func (l *life) start(way *broker.Mortal) (store *streams.Store, stop func()) {
 	store, err := streams.Open(l.t.Context(), streams.Config{InProcess: way, AckWait: 5 * time.Second})
 	if err != nil {
 		l.t.Fatal(err)
