@@ -424,7 +424,7 @@ func TestTwoMoversOfOneSecond(t *testing.T) {
 		wg.Wait()
 		p := pull(t, store, "default")
 		came := map[string]int{}
-		for range 30 {
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 			ds, err := p.Next(t.Context(), 500)
 			if err != nil {
 				t.Fatal(err)
