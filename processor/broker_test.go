@@ -105,8 +105,9 @@ func open(t *testing.T, way broker.Way, cfg streams.Config) *streams.Store {
 	return store
 }
 
-// moveDue brings back what was parked, as a scheduler does.
-func moveDue(t *testing.T, store *streams.Store) {
+// moveDue brings back what was parked, as a scheduler does, until stop or the end of
+// the test.
+func moveDue(t *testing.T, store *streams.Store) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var moving sync.WaitGroup
@@ -128,10 +129,12 @@ func moveDue(t *testing.T, store *streams.Store) {
 			_ = p.Close()
 		})
 	}
-	t.Cleanup(func() {
+	stop = func() {
 		cancel()
 		moving.Wait()
-	})
+	}
+	t.Cleanup(stop)
+	return stop
 }
 
 func streamState(t *testing.T, b *broker.Broker, name string) jetstream.StreamState {

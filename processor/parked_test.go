@@ -20,9 +20,14 @@ import (
 // waitingTasks is how many tasks wait for their time.
 func waitingTasks(t *testing.T, b *broker.Broker, store *streams.Store) int {
 	t.Helper()
+	return countWaiting(t, inspect(t, b), store.Shards())
+}
+
+func countWaiting(t *testing.T, js jetstream.JetStream, shards int) int {
+	t.Helper()
 	n := 0
-	for shard := range store.Shards() {
-		stream, err := inspect(t, b).Stream(t.Context(), fmt.Sprintf("SCHEDULES_%d", shard))
+	for shard := range shards {
+		stream, err := js.Stream(t.Context(), fmt.Sprintf("SCHEDULES_%d", shard))
 		if err != nil {
 			t.Fatal(err)
 		}
