@@ -22,7 +22,7 @@ var house = []struct {
 	floor int
 	why   string
 }{
-	{"test/...", 6, "tests of the whole put any of the parts together"},
+	{"test/...", 6, "tests of the whole put any of the parts together, and what tests share, such as their broker, is for nobody else"},
 	{"examples/...", 6, "an example shows a user's program, which may use any of our packages"},
 	{"cmd/millrace", 5, "the command knows all the others, so that none of them has to"},
 	{"gateway", 4, "HTTP on top of the tasks and the orders: no domain rule may depend on how it is asked for"},
@@ -46,9 +46,9 @@ var technologies = []struct {
 	{"github.com/valyala/fasthttp", []string{"gateway"}, "what Fiber is made of"},
 	{"github.com/danielgtaylor/huma/v2", []string{"gateway"}, "OpenAPI and validation are a matter of the HTTP API; commands and handlers have types of ours"},
 	{"github.com/swaggest/swgui", []string{"gateway"}, "the documentation page, served by the gateway"},
-	{"github.com/nats-io/nats.go", []string{"streams", "examples/feed"}, "subjects, acks and sequences stay in one package; the others see tasks and deliveries. The example follows the feed as a program does that knows nothing of Millrace"},
+	{"github.com/nats-io/nats.go", []string{"streams", "test/broker", "examples/feed"}, "subjects, acks and sequences stay in one package; the others see tasks and deliveries. Tests look behind them, and the example follows the feed as a program does that knows nothing of Millrace"},
 	{"github.com/nats-io/nuid", []string{"streams"}, "ids of atomic batches"},
-	{"github.com/nats-io/nats-server/v2", []string{"embedded"}, "the same code runs against a server elsewhere, so only one package may know that there is one inside"},
+	{"github.com/nats-io/nats-server/v2", []string{"embedded", "test/broker"}, "the same code runs against a server elsewhere, so only one package may know that there is one inside; tests stop its clock"},
 	{"github.com/alecthomas/kong", []string{"cmd/millrace"}, "flags belong to the command; the packages take a Config"},
 	{"go.yaml.in/yaml/v3", []string{"cmd/millrace"}, "so does the configuration file"},
 	{"golang.org/x/term", []string{"cmd/millrace"}, "only the command talks to a terminal"},
@@ -120,6 +120,11 @@ func TestImportRules(t *testing.T) {
 		{"cmd/millrace", "millrace/examples/hello", false},
 		{"examples/hello", "millrace/processor", true},
 		{"examples/hello", "github.com/nats-io/nats.go", false},
+		{"test/broker", "millrace/embedded", true},
+		{"test/broker", "github.com/nats-io/nats-server/v2/server/ats", true},
+		{"test/e2e", "millrace/test/broker", false},
+		{"cmd/millrace", "millrace/test/broker", false},
+		{"examples/hello", "millrace/test/broker", false},
 		{"utils", "errors", false},
 	} {
 		if err := mayImport(c.pkg, c.imported); (err == nil) != c.allowed {

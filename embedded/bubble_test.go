@@ -8,25 +8,18 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server/ats"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace/embedded"
+	"millrace/test/broker"
 )
-
-// bubble runs do on virtual time. The server's clock for its caches is one per process, so it must not start inside.
-func bubble(t *testing.T, do func(t *testing.T)) {
-	ats.Register()
-	defer ats.Unregister()
-	synctest.Test(t, do)
-}
 
 func TestBubble(t *testing.T) {
 	dir := t.TempDir()
-	bubble(t, func(t *testing.T) {
+	broker.Bubble(t, time.Now(), func(t *testing.T) {
 		cfg := embedded.Config{DataDir: dir, Port: -1}
 		server := start(t, cfg)
-		js := connect(t, server)
+		js := broker.Inspect(t, server)
 		stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KEEP", Subjects: []string{"keep"}})
 		if err != nil {
 			t.Fatal(err)
@@ -54,7 +47,7 @@ func TestBubble(t *testing.T) {
 
 		js.Conn().Close()
 		server.Shutdown()
-		holds(t, connect(t, start(t, cfg)), 1)
+		holds(t, broker.Inspect(t, start(t, cfg)), 1)
 	})
 }
 
@@ -70,7 +63,7 @@ func next(t *testing.T, consumer jetstream.Consumer) jetstream.Msg {
 // A start that hangs, here in its log, is left behind with the lock, which it gives back once it comes to its end.
 func TestStartAbandoned(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	bubble(t, func(t *testing.T) {
+	broker.Bubble(t, time.Now(), func(t *testing.T) {
 		hang := make(chan struct{})
 		cfg := embedded.Config{DataDir: dir, Port: -1}
 		hanging := cfg

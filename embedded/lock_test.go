@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"millrace/embedded"
+	"millrace/test/broker"
 )
 
 func TestLockWithinAProcess(t *testing.T) {
@@ -32,7 +33,7 @@ func TestLockBetweenProcesses(t *testing.T) {
 	if err := holder.cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	holds(t, connect(t, start(t, cfg)), 100)
+	holds(t, broker.Inspect(t, start(t, cfg)), 100)
 }
 
 func TestLockOfAKilledProcess(t *testing.T) {
@@ -44,7 +45,7 @@ func TestLockOfAKilledProcess(t *testing.T) {
 	if err := holder.cmd.Wait(); err == nil {
 		t.Fatal("the child was not killed")
 	}
-	holds(t, connect(t, start(t, cfg)), 100)
+	holds(t, broker.Inspect(t, start(t, cfg)), 100)
 	wantLocked(t, refused(t, cfg), cfg.DataDir, os.Getpid())
 }
 

@@ -110,20 +110,6 @@ func start(t *testing.T, cfg embedded.Config) *embedded.Server {
 	return server
 }
 
-func connect(t *testing.T, server *embedded.Server) jetstream.JetStream {
-	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(server))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
-
 // fill makes the stream KEEP with n messages and a durable consumer that has acknowledged the first.
 func fill(t *testing.T, js jetstream.JetStream, n int) {
 	t.Helper()

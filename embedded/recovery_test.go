@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"millrace/embedded"
+	"millrace/test/broker"
 )
 
 // A server by itself starts without what it cannot read, and whoever comes next creates it anew.
@@ -21,7 +22,7 @@ func TestDamagedStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := embedded.Config{DataDir: t.TempDir(), Port: -1}
 			server := start(t, cfg)
-			fill(t, connect(t, server), 10)
+			fill(t, broker.Inspect(t, server), 10)
 			server.Shutdown()
 
 			file := filepath.Join(cfg.DataDir, "jetstream/$G/streams/KEEP", test.file)
@@ -34,7 +35,7 @@ func TestDamagedStore(t *testing.T) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 			write(t, file, whole)
-			holds(t, connect(t, start(t, cfg)), 10)
+			holds(t, broker.Inspect(t, start(t, cfg)), 10)
 		})
 	}
 }
@@ -61,7 +62,7 @@ func TestUnfinishedStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := embedded.Config{DataDir: t.TempDir(), Port: -1}
 			server := start(t, cfg)
-			fill(t, connect(t, server), 10)
+			fill(t, broker.Inspect(t, server), 10)
 			server.Shutdown()
 
 			if err := leave(filepath.Join(cfg.DataDir, "jetstream/$G/streams/KEEP")); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"millrace/embedded"
+	"millrace/test/broker"
 )
 
 func TestRestartKeepsMessages(t *testing.T) {
@@ -23,10 +24,10 @@ func TestRestartKeepsMessages(t *testing.T) {
 		t.Run(fmt.Sprint("sync ", sync), func(t *testing.T) {
 			cfg := embedded.Config{DataDir: t.TempDir(), Port: -1, Sync: sync}
 			server := start(t, cfg)
-			fill(t, connect(t, server), 100)
+			fill(t, broker.Inspect(t, server), 100)
 			server.Shutdown()
 
-			js := connect(t, start(t, cfg))
+			js := broker.Inspect(t, start(t, cfg))
 			holds(t, js, 100)
 			consumer, err := js.Consumer(t.Context(), "KEEP", "reader")
 			if err != nil {
@@ -42,13 +43,13 @@ func TestRestartKeepsMessages(t *testing.T) {
 func TestStartOfAFullStore(t *testing.T) {
 	cfg := embedded.Config{DataDir: t.TempDir(), Port: -1, Sync: time.Minute}
 	server := start(t, cfg)
-	fill(t, connect(t, server), 10_000)
+	fill(t, broker.Inspect(t, server), 10_000)
 	server.Shutdown()
 
 	began := time.Now()
 	server = start(t, cfg)
 	t.Logf("10,000 messages: started in %v", time.Since(began))
-	holds(t, connect(t, server), 10_000)
+	holds(t, broker.Inspect(t, server), 10_000)
 }
 
 func TestShutdownIsIdempotent(t *testing.T) {
@@ -148,7 +149,7 @@ func TestBadHost(t *testing.T) {
 func TestStartCancelled(t *testing.T) {
 	cfg := embedded.Config{DataDir: t.TempDir(), Port: -1}
 	server := start(t, cfg)
-	fill(t, connect(t, server), 100)
+	fill(t, broker.Inspect(t, server), 100)
 	server.Shutdown()
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -160,5 +161,5 @@ func TestStartCancelled(t *testing.T) {
 	if _, err := embedded.Start(ctx, cfg); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want that it was cancelled", err)
 	}
-	holds(t, connect(t, start(t, cfg)), 100)
+	holds(t, broker.Inspect(t, start(t, cfg)), 100)
 }

@@ -14,18 +14,13 @@ import (
 	"time"
 
 	"millrace"
-	"millrace/embedded"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 func newStore(t *testing.T) *streams.Store {
 	t.Helper()
-	server, err := embedded.Start(t.Context(), embedded.Config{DataDir: t.TempDir(), Port: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Shutdown)
-	store, err := streams.Open(t.Context(), streams.Config{InProcess: server})
+	store, err := streams.Open(t.Context(), streams.Config{InProcess: broker.New(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace"
 	"millrace/orders"
+	"millrace/test/broker"
 )
 
 func TestOrderIsPlacedPricedAndShown(t *testing.T) {
@@ -127,15 +126,7 @@ func TestPlacingAgainWhenTheTaskIsForgotten(t *testing.T) {
 	first := s.place(t, mugs("old"))
 	s.outcome(t, first.TaskID)
 	stop()
-	nc, err := nats.Connect("", nats.InProcessServer(s.server))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := broker.Inspect(t, s.server)
 	for _, name := range []string{"TASKS_default", "KV_results"} {
 		stream, err := js.Stream(t.Context(), name)
 		if err != nil {

@@ -6,96 +6,38 @@ import (
 	"errors"
 	"io"
 	"net"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server/ats"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"millrace/embedded"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
-// bubble runs do on virtual time, from now on. The server compares the age of
-// messages with a clock that is one per process: it must not start inside, and to it
-// the year 2000, in which bubbles begin, is so long ago that records have expired.
+// bubble runs do on virtual time, from now on.
 func bubble(t *testing.T, do func(t *testing.T)) {
 	t.Helper()
-	ats.Register()
-	defer ats.Unregister()
-	now := time.Now()
-	emptyPools()
-	defer emptyPools() // also if it fails
-	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(now))
-		do(t)
-	})
+	broker.Bubble(t, time.Now(), do)
 }
 
-// emptyPools makes sure that no timer crosses a bubble's border: the NATS client
-// keeps used ones in a pool, and a pool forgets in two collections what it holds.
-func emptyPools() {
-	runtime.GC()
-	runtime.GC()
-}
-
-// broker is a server that can go away and come back with its store.
-type broker struct {
-	t   *testing.T
-	cfg embedded.Config
-
-	mu     sync.Mutex
-	server *embedded.Server
-}
-
-func newBroker(t *testing.T) *broker {
+// newBroker starts a broker that syncs every write, until the end of the test.
+func newBroker(t testing.TB) *broker.Broker {
 	t.Helper()
-	b := &broker{t: t, cfg: embedded.Config{DataDir: filepath.Join(t.TempDir(), "data"), Port: -1}}
-	b.start()
-	t.Cleanup(b.stop)
-	return b
+	return broker.New(t)
 }
 
-func (b *broker) start() {
-	b.t.Helper()
-	server, err := embedded.Start(context.Background(), b.cfg)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.server = server
-}
-
-func (b *broker) stop() {
-	b.mu.Lock()
-	server := b.server
-	b.server = nil
-	b.mu.Unlock()
-	if server != nil {
-		server.Shutdown()
-	}
-}
-
-// InProcessConn connects to the server that runs now.
-func (b *broker) InProcessConn() (net.Conn, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.server == nil {
-		return nil, nats.ErrNoServers
-	}
-	return b.server.InProcessConn()
+// inspect connects to the broker as any NATS client would.
+func inspect(t testing.TB, b *broker.Broker) jetstream.JetStream {
+	t.Helper()
+	return broker.Inspect(t, b)
 }
 
 // line is a way to the broker that can be cut: then what is sent is lost, and
 // nothing is heard, but neither side is told.
 type line struct {
-	broker *broker
+	*broker.Broker
 
 	mu     sync.Mutex
 	broken chan struct{} // closed when it is mended; nil while it works
@@ -125,7 +67,7 @@ func (l *line) state() chan struct{} {
 
 // InProcessConn connects through the line.
 func (l *line) InProcessConn() (net.Conn, error) {
-	conn, err := l.broker.InProcessConn()
+	conn, err := l.Broker.InProcessConn()
 	return &lineConn{Conn: conn, line: l}, err
 }
 
@@ -151,7 +93,7 @@ func (c *lineConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func open(t *testing.T, way interface{ InProcessConn() (net.Conn, error) }, cfg streams.Config) *streams.Store {
+func open(t *testing.T, way broker.Way, cfg streams.Config) *streams.Store {
 	t.Helper()
 	cfg.InProcess = way
 	store, err := streams.Open(t.Context(), cfg)
@@ -163,8 +105,9 @@ func open(t *testing.T, way interface{ InProcessConn() (net.Conn, error) }, cfg 
 	return store
 }
 
-// moveDue brings back what was parked, as a scheduler does.
-func moveDue(t *testing.T, store *streams.Store) {
+// moveDue brings back what was parked, as a scheduler does, until stop or the end of
+// the test.
+func moveDue(t *testing.T, store *streams.Store) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var moving sync.WaitGroup
@@ -186,28 +129,15 @@ func moveDue(t *testing.T, store *streams.Store) {
 			_ = p.Close()
 		})
 	}
-	t.Cleanup(func() {
+	stop = func() {
 		cancel()
 		moving.Wait()
-	})
+	}
+	t.Cleanup(stop)
+	return stop
 }
 
-// inspect connects to the broker as any NATS client would.
-func inspect(t *testing.T, b *broker) jetstream.JetStream {
-	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
-
-func streamState(t *testing.T, b *broker, name string) jetstream.StreamState {
+func streamState(t *testing.T, b *broker.Broker, name string) jetstream.StreamState {
 	t.Helper()
 	stream, err := inspect(t, b).Stream(t.Context(), name)
 	if err != nil {
@@ -217,7 +147,7 @@ func streamState(t *testing.T, b *broker, name string) jetstream.StreamState {
 }
 
 // dead is what is kept of the failed tasks, by id.
-func dead(t *testing.T, b *broker) map[string]streams.Dead {
+func dead(t *testing.T, b *broker.Broker) map[string]streams.Dead {
 	t.Helper()
 	stream, err := inspect(t, b).Stream(t.Context(), "DEAD")
 	if err != nil {

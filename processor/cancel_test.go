@@ -11,6 +11,7 @@ import (
 	"millrace"
 	"millrace/processor"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // The handler of a task that is called off is told, and whatever it comes to does not
@@ -80,7 +81,7 @@ func TestCancelRunning(t *testing.T) {
 }
 
 // wantNothingLeft checks that no task waits or is under way, nor lies among the dead.
-func wantNothingLeft(t *testing.T, b *broker, store *streams.Store) {
+func wantNothingLeft(t *testing.T, b *broker.Broker, store *streams.Store) {
 	t.Helper()
 	if held, waiting := underWay(t, b), waitingTasks(t, b, store); held != 0 || waiting != 0 {
 		t.Errorf("%d tasks are held and %d wait", held, waiting)

@@ -6,6 +6,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // trim removes from the log whatever nobody needs, and returns how many tasks that
@@ -27,7 +28,7 @@ func cancelTask(t *testing.T, store *streams.Store, id string) {
 }
 
 // purge removes what lies on a subject.
-func purge(t *testing.T, b *broker, stream, subject string) error {
+func purge(t *testing.T, b *broker.Broker, stream, subject string) error {
 	t.Helper()
 	s, err := inspect(t, b).Stream(t.Context(), stream)
 	if err != nil {

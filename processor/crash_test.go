@@ -13,20 +13,19 @@ import (
 	"millrace/embedded"
 	"millrace/processor"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
-// outside is a server that other processes can reach, and a store on it.
-func outside(t *testing.T, dir string) (*embedded.Server, *broker, *streams.Store) {
+// outside is a broker that other processes can reach, and a store on it.
+func outside(t *testing.T, dir string) (*broker.Broker, *streams.Store) {
 	t.Helper()
-	b := &broker{t: t, cfg: embedded.Config{DataDir: dir}}
-	b.start()
-	t.Cleanup(b.stop)
-	return b.server, b, open(t, b, streams.Config{AckWait: childAckWait})
+	b := broker.NewWith(t, embedded.Config{DataDir: dir})
+	return b, open(t, b, streams.Config{AckWait: childAckWait})
 }
 
 // wantCrowd checks what became of a crowd: the poison is given up after five
 // deliveries, and all others are done.
-func wantCrowd(t *testing.T, b *broker, store *streams.Store) {
+func wantCrowd(t *testing.T, b *broker.Broker, store *streams.Store) {
 	t.Helper()
 	for _, task := range crowdOfTasks(crowd) {
 		r := lookup(t, store, task.ID)
@@ -57,18 +56,18 @@ func TestPoisonInOneProcess(t *testing.T) {
 		}
 	}
 	t.Logf("%d deaths", deaths)
-	_, b, store := outside(t, cfg.DataDir)
+	b, store := outside(t, cfg.DataDir)
 	wantCrowd(t, b, store)
 }
 
 // The same with the server in another process.
 func TestPoisonBesideItsServer(t *testing.T) {
 	t.Parallel()
-	server, b, store := outside(t, filepath.Join(t.TempDir(), "data"))
+	b, store := outside(t, filepath.Join(t.TempDir(), "data"))
 	submit(t, store, crowdOfTasks(crowd)...)
 	deaths := 0
 	for {
-		c := startChild(t, childConfig{URL: server.ClientURL(), Tasks: crowd})
+		c := startChild(t, childConfig{URL: b.URL(), Tasks: crowd})
 		if !c.wait(t) {
 			break
 		}
@@ -93,8 +92,8 @@ func TestFrozenWorker(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server, _, store := outside(t, filepath.Join(t.TempDir(), "data"))
-			frozen := startChild(t, childConfig{URL: server.ClientURL()})
+			b, store := outside(t, filepath.Join(t.TempDir(), "data"))
+			frozen := startChild(t, childConfig{URL: b.URL()})
 			submit(t, store, newTask("t1", "test.ask"))
 			frozen.says(t, "started")
 			frozen.signal(t, syscall.SIGSTOP)

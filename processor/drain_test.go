@@ -8,11 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"millrace"
-	"millrace/embedded"
 	"millrace/processor"
 	"millrace/streams"
 )
@@ -21,12 +17,8 @@ import (
 func BenchmarkDrain(b *testing.B) {
 	for _, size := range []int{1, 500} {
 		b.Run(fmt.Sprintf("batches of %d", size), func(b *testing.B) {
-			server, err := embedded.Start(b.Context(), embedded.Config{DataDir: b.TempDir(), Port: -1})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer server.Shutdown()
-			store, err := streams.Open(b.Context(), streams.Config{InProcess: server})
+			node := newBroker(b)
+			store, err := streams.Open(b.Context(), streams.Config{InProcess: node})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -43,16 +35,7 @@ func BenchmarkDrain(b *testing.B) {
 			} else {
 				processor.Handle(p, "test.batch", func(_ context.Context, t millrace.Task[int]) (int, error) { return t.Args, nil }, processor.Kind{})
 			}
-			nc, err := nats.Connect("", nats.InProcessServer(server))
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer nc.Close()
-			js, err := jetstream.New(nc)
-			if err != nil {
-				b.Fatal(err)
-			}
-			records, err := js.Stream(b.Context(), "KV_results")
+			records, err := inspect(b, node).Stream(b.Context(), "KV_results")
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -68,7 +68,7 @@ func TestCutOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				b := newBroker(t)
-				cable := &line{broker: b}
+				cable := &line{Broker: b}
 				one := newProcessor(t, open(t, cable, streams.Config{AckWait: ackWait}), processor.Config{Worker: "one"})
 				told := make(chan time.Time, 1)
 				handle(one, "test.slow", func(ctx context.Context, _ millrace.RawTask) (any, error) {
@@ -146,9 +146,9 @@ func TestBrokerAwayBriefly(t *testing.T) {
 		}
 		submit(t, store, tasks...)
 		time.Sleep(3 * time.Second)
-		b.stop()
+		b.Stop()
 		time.Sleep(5 * time.Second)
-		b.start()
+		b.Start()
 		eventually(t, "the store is back", func() bool { return store.Ready(t.Context()) == nil })
 		for i, n := range []int{1, 5, 9, 100} {
 			want := record(tasks[i], millrace.Succeeded, attempt{took: time.Duration(n) * time.Second})
@@ -191,13 +191,13 @@ func TestBrokerAwayForLong(t *testing.T) {
 		}
 		submit(t, store, tasks...)
 		time.Sleep(10 * time.Second)
-		b.stop()
+		b.Stop()
 		time.Sleep(ackWait + time.Second)
 		if told.Load() != 20 {
 			t.Errorf("%d of 20 handlers were told in %s", told.Load(), ackWait+time.Second)
 		}
 		time.Sleep(time.Minute)
-		b.start()
+		b.Start()
 		eventually(t, "the store is back", func() bool { return store.Ready(t.Context()) == nil })
 		for _, task := range tasks {
 			r := finished(t, store, task.ID)

@@ -76,7 +76,7 @@ func TestDeathWithATaskCheckedOut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const ackWait = 10 * time.Second
 		b := newBroker(t)
-		cable := &line{broker: b}
+		cable := &line{Broker: b}
 		cut := open(t, cable, streams.Config{AckWait: ackWait})
 		store := open(t, b, streams.Config{AckWait: ackWait})
 		var runs atomic.Int32

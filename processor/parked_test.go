@@ -14,14 +14,20 @@ import (
 	"millrace"
 	"millrace/processor"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // waitingTasks is how many tasks wait for their time.
-func waitingTasks(t *testing.T, b *broker, store *streams.Store) int {
+func waitingTasks(t *testing.T, b *broker.Broker, store *streams.Store) int {
+	t.Helper()
+	return countWaiting(t, inspect(t, b), store.Shards())
+}
+
+func countWaiting(t *testing.T, js jetstream.JetStream, shards int) int {
 	t.Helper()
 	n := 0
-	for shard := range store.Shards() {
-		stream, err := inspect(t, b).Stream(t.Context(), fmt.Sprintf("SCHEDULES_%d", shard))
+	for shard := range shards {
+		stream, err := js.Stream(t.Context(), fmt.Sprintf("SCHEDULES_%d", shard))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +43,7 @@ func waitingTasks(t *testing.T, b *broker, store *streams.Store) int {
 }
 
 // underWay is how many tasks of the queue its workers hold.
-func underWay(t *testing.T, b *broker) int {
+func underWay(t *testing.T, b *broker.Broker) int {
 	t.Helper()
 	consumer, err := inspect(t, b).Consumer(t.Context(), "TASKS_default", "workers")
 	if err != nil {

@@ -110,9 +110,9 @@ func TestProgressThatIsLost(t *testing.T) {
 		synctest.Wait()
 		submit(t, store, newTask("t1", "test.loud"), newTask("t2", "test.loud"))
 		time.Sleep(5500 * time.Millisecond)
-		b.stop()
+		b.Stop()
 		time.Sleep(10 * time.Second)
-		b.start()
+		b.Start()
 		eventually(t, "the store is back", func() bool { return store.Ready(t.Context()) == nil })
 		time.Sleep(2 * time.Second)
 		if r := lookup(t, store, "t1"); r.State != millrace.Running || r.Progress.Done < 14 {

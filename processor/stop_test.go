@@ -41,7 +41,7 @@ func TestStopWhenIdle(t *testing.T) {
 					t.Error(err)
 				}
 				if away {
-					b.stop()
+					b.Stop()
 				}
 				time.Sleep(10 * time.Second)
 				asked := time.Now()
@@ -214,14 +214,14 @@ func TestStopWithoutBroker(t *testing.T) {
 		synctest.Wait()
 		tasks := submitMany(t, store, "test.work", 20)
 		time.Sleep(time.Second)
-		b.stop()
+		b.Stop()
 		time.Sleep(2 * time.Second)
 		asked := time.Now()
 		stop()
 		if took := time.Since(asked); took > 10*time.Second {
 			t.Errorf("it took %s", took)
 		}
-		b.start()
+		b.Start()
 		eventually(t, "the store is back", func() bool { return store.Ready(t.Context()) == nil })
 		p = newProcessor(t, store, processor.Config{})
 		handle(p, "test.work", func(context.Context, millrace.RawTask) (any, error) { return "again", nil })

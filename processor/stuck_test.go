@@ -117,7 +117,7 @@ func TestHardTimeouts(t *testing.T) {
 func TestTheLogTellsWhereHandlersHang(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newBroker(t)
-		cable := &line{broker: b}
+		cable := &line{Broker: b}
 		store := open(t, cable, streams.Config{})
 		var told bytes.Buffer
 		p := newProcessor(t, store, processor.Config{

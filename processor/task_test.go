@@ -15,6 +15,7 @@ import (
 	"millrace"
 	"millrace/processor"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // A task that succeeds at once costs two writes, of which the second is its record.
@@ -74,7 +75,7 @@ func compact(t *testing.T, r millrace.Record) millrace.Record {
 }
 
 // acknowledged is up to where all tasks of the queue are.
-func acknowledged(t *testing.T, b *broker, queue string) uint64 {
+func acknowledged(t *testing.T, b *broker.Broker, queue string) uint64 {
 	t.Helper()
 	consumer, err := inspect(t, b).Consumer(t.Context(), "TASKS_"+queue, "workers")
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"millrace"
 	"millrace/scheduler"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // Whoever writes a schedule last has it armed, whoever arms last.
@@ -55,8 +56,8 @@ func TestTheLastWriterIsArmed(t *testing.T) {
 		},
 	} {
 		var once sync.Once
-		way := &mortal{broker: b, left: math.MaxInt}
-		way.before = func(subject string) {
+		way := &broker.Mortal{Broker: b, Left: math.MaxInt}
+		way.Before = func(subject string) {
 			if strings.HasPrefix(subject, "schedules.") {
 				once.Do(func() {
 					if err := c.meanwhile(); err != nil {

@@ -4,113 +4,34 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server/ats"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace"
-	"millrace/embedded"
 	"millrace/scheduler"
 	"millrace/streams"
+	"millrace/test/broker"
 )
-
-// bubble runs do on virtual time, from that time on. The server compares the age of
-// messages with a clock that is one per process: it must not start inside, and what is
-// older to it than now has expired.
-func bubble(t *testing.T, from time.Time, do func(t *testing.T)) {
-	t.Helper()
-	ats.Register()
-	defer ats.Unregister()
-	emptyPools()
-	defer emptyPools() // also if it fails
-	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(from))
-		do(t)
-	})
-}
-
-// emptyPools makes sure that no timer crosses a bubble's border: the NATS client
-// keeps used ones in a pool, and a pool forgets in two collections what it holds.
-func emptyPools() {
-	runtime.GC()
-	runtime.GC()
-}
 
 // soon is a time at which a bubble may begin: 3 s after a full hour.
 func soon() time.Time { return time.Now().Truncate(time.Hour).Add(time.Hour + 3*time.Second) }
 
-// broker is a server that can go away and come back with its store.
-type broker struct {
-	t   *testing.T
-	cfg embedded.Config
-
-	mu     sync.Mutex
-	server *embedded.Server
-}
-
-func newBroker(t *testing.T) *broker {
+// newBroker starts a broker that syncs every write, until the end of the test.
+func newBroker(t testing.TB) *broker.Broker {
 	t.Helper()
-	b := &broker{t: t, cfg: embedded.Config{DataDir: filepath.Join(t.TempDir(), "data"), Port: -1}}
-	b.start()
-	t.Cleanup(b.stop)
-	return b
-}
-
-func (b *broker) start() {
-	b.t.Helper()
-	server, err := embedded.Start(context.Background(), b.cfg)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.server = server
-}
-
-func (b *broker) stop() {
-	b.mu.Lock()
-	server := b.server
-	b.server = nil
-	b.mu.Unlock()
-	if server != nil {
-		server.Shutdown()
-	}
-}
-
-// InProcessConn connects to the server that runs now.
-func (b *broker) InProcessConn() (net.Conn, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.server == nil {
-		return nil, nats.ErrNoServers
-	}
-	return b.server.InProcessConn()
+	return broker.New(t)
 }
 
 // inspect connects to the broker as any NATS client would.
-func inspect(t *testing.T, b *broker) jetstream.JetStream {
+func inspect(t testing.TB, b *broker.Broker) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(b), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
+	return broker.Inspect(t, b)
 }
 
-func open(t *testing.T, b *broker, cfg streams.Config) *streams.Store {
+func open(t *testing.T, b *broker.Broker, cfg streams.Config) *streams.Store {
 	t.Helper()
 	cfg.InProcess = b
 	store, err := streams.Open(t.Context(), cfg)

@@ -10,13 +10,14 @@ import (
 
 	"millrace/scheduler"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // Many processes start at once, some of them later again: there is one schedule, it
 // fires, and what an operator has made of it stays.
 func TestInstall(t *testing.T) {
 	start := soon()
-	bubble(t, start, func(t *testing.T) {
+	broker.Bubble(t, start, func(t *testing.T) {
 		b := newBroker(t)
 		store, js := open(t, b, streams.Config{}), inspect(t, b)
 		book := scheduler.NewBook(store)

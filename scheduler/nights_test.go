@@ -7,6 +7,7 @@ import (
 	"millrace"
 	"millrace/scheduler"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // The nights in which the clocks change, in two zones.
@@ -19,7 +20,7 @@ func TestNights(t *testing.T) {
 	} {
 		t.Run(c.from, func(t *testing.T) {
 			from := at(t, c.from).UTC()
-			bubble(t, from, func(t *testing.T) {
+			broker.Bubble(t, from, func(t *testing.T) {
 				b := newBroker(t)
 				store, js := open(t, b, streams.Config{}), inspect(t, b)
 				run(t, store, scheduler.Config{})

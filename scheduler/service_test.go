@@ -12,6 +12,7 @@ import (
 	"millrace"
 	"millrace/scheduler"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 const late = 1500 * time.Millisecond
@@ -23,7 +24,7 @@ func every(name string, period time.Duration) millrace.Schedule {
 // Every form fires in the second that it says, in that second's company.
 func TestFire(t *testing.T) {
 	start := soon()
-	bubble(t, start, func(t *testing.T) {
+	broker.Bubble(t, start, func(t *testing.T) {
 		b := newBroker(t)
 		store, js := open(t, b, streams.Config{}), inspect(t, b)
 		run(t, store, scheduler.Config{})
@@ -63,7 +64,7 @@ func TestFire(t *testing.T) {
 // What is due twice is submitted once, whoever sees it.
 func TestFiredTwice(t *testing.T) {
 	start := soon()
-	bubble(t, start, func(t *testing.T) {
+	broker.Bubble(t, start, func(t *testing.T) {
 		b := newBroker(t)
 		store, js := open(t, b, streams.Config{}), inspect(t, b)
 		for range 3 {
@@ -92,14 +93,14 @@ func TestFiredTwice(t *testing.T) {
 func TestCatchUp(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		away func(t *testing.T, b *broker, stop func(), store *streams.Store)
+		away func(t *testing.T, b *broker.Broker, stop func(), store *streams.Store)
 	}{
-		{"server", func(t *testing.T, b *broker, stop func(), store *streams.Store) {
-			b.stop()
+		{"server", func(t *testing.T, b *broker.Broker, stop func(), store *streams.Store) {
+			b.Stop()
 			time.Sleep(35 * time.Second)
-			b.start()
+			b.Start()
 		}},
-		{"scheduler", func(t *testing.T, b *broker, stop func(), store *streams.Store) {
+		{"scheduler", func(t *testing.T, b *broker.Broker, stop func(), store *streams.Store) {
 			stop()
 			time.Sleep(35 * time.Second)
 			run(t, store, scheduler.Config{})
@@ -107,7 +108,7 @@ func TestCatchUp(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			start := soon()
-			bubble(t, start, func(t *testing.T) {
+			broker.Bubble(t, start, func(t *testing.T) {
 				b := newBroker(t)
 				store, js := open(t, b, streams.Config{}), inspect(t, b)
 				stop := run(t, store, scheduler.Config{})
@@ -125,7 +126,7 @@ func TestCatchUp(t *testing.T) {
 
 func TestOverlap(t *testing.T) {
 	start := soon()
-	bubble(t, start, func(t *testing.T) {
+	broker.Bubble(t, start, func(t *testing.T) {
 		b := newBroker(t)
 		store, js := open(t, b, streams.Config{}), inspect(t, b)
 		run(t, store, scheduler.Config{})
@@ -172,7 +173,7 @@ func TestOverlap(t *testing.T) {
 // or its time has come and nobody has dealt with it.
 func TestReplaceAndCancel(t *testing.T) {
 	start := soon()
-	bubble(t, start, func(t *testing.T) {
+	broker.Bubble(t, start, func(t *testing.T) {
 		b := newBroker(t)
 		store, js := open(t, b, streams.Config{}), inspect(t, b)
 		book, minute := scheduler.NewBook(store), start.Truncate(time.Minute)
@@ -217,7 +218,7 @@ func TestReplaceAndCancel(t *testing.T) {
 }
 
 func TestRunNow(t *testing.T) {
-	bubble(t, soon(), func(t *testing.T) {
+	broker.Bubble(t, soon(), func(t *testing.T) {
 		b := newBroker(t)
 		store, js := open(t, b, streams.Config{}), inspect(t, b)
 		book := scheduler.NewBook(store)
@@ -244,7 +245,7 @@ func TestRunNow(t *testing.T) {
 // an entry stands in nobody's way.
 func TestMend(t *testing.T) {
 	start := soon()
-	bubble(t, start, func(t *testing.T) {
+	broker.Bubble(t, start, func(t *testing.T) {
 		b := newBroker(t)
 		store, js := open(t, b, streams.Config{}), inspect(t, b)
 		book, minute := scheduler.NewBook(store), start.Truncate(time.Minute)
@@ -283,7 +284,7 @@ func TestMend(t *testing.T) {
 
 // The janitor brings back a task of which somebody has purged what waited.
 func TestLostTasksComeBack(t *testing.T) {
-	bubble(t, soon(), func(t *testing.T) {
+	broker.Bubble(t, soon(), func(t *testing.T) {
 		b := newBroker(t)
 		store, js := open(t, b, streams.Config{}), inspect(t, b)
 		task := millrace.RawTask{ID: "t", Kind: "k", Queue: "default"}
@@ -328,7 +329,7 @@ func TestLostTasksComeBack(t *testing.T) {
 // What goes to a full queue waits until there is room. What goes to another does not.
 func TestFullQueue(t *testing.T) {
 	start := soon()
-	bubble(t, start, func(t *testing.T) {
+	broker.Bubble(t, start, func(t *testing.T) {
 		b := newBroker(t)
 		store, js := open(t, b, streams.Config{MaxQueueBytes: 1 << 20}), inspect(t, b)
 		run(t, store, scheduler.Config{Tidy: time.Second, Retention: streams.Retention{Tasks: 1, Age: time.Second}})
@@ -389,7 +390,7 @@ func TestFullQueue(t *testing.T) {
 
 // What is due at once is moved at a rate that leaves the broker to others as well.
 func TestMoveRate(t *testing.T) {
-	bubble(t, soon(), func(t *testing.T) {
+	broker.Bubble(t, soon(), func(t *testing.T) {
 		b := newBroker(t)
 		store, js := open(t, b, streams.Config{}), inspect(t, b)
 		run(t, store, scheduler.Config{MoveRate: 100})

@@ -10,6 +10,7 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 func TestBucket(t *testing.T) {
@@ -58,7 +59,7 @@ func TestBucket(t *testing.T) {
 // claim another.
 func TestClaims(t *testing.T) {
 	const racers, keys = 32, 40
-	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+	eachMode(t, func(t *testing.T, b *broker.Broker, cfg streams.Config) {
 		claims := open(t, b, cfg).Claims()
 		var taken [keys]atomic.Int32
 		var all sync.WaitGroup

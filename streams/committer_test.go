@@ -15,11 +15,12 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // batches are the atomic batches that the messages of a stream came in, with
 // their sizes; those published on their own count under "".
-func batches(t *testing.T, b *broker, name string) map[string]int {
+func batches(t *testing.T, b *broker.Broker, name string) map[string]int {
 	t.Helper()
 	js := inspect(t, b)
 	consumer, err := js.OrderedConsumer(t.Context(), name, jetstream.OrderedConsumerConfig{HeadersOnly: true})
@@ -114,10 +115,10 @@ func TestBatchesKeepTheOrder(t *testing.T) {
 
 // blocked makes one write wait for an answer that does not come, and n more wait
 // behind it. results gets what becomes of them, the first write's too.
-func blocked(t *testing.T, b *broker, store *streams.Store, ctx context.Context, n int) (results chan error) {
+func blocked(t *testing.T, b *broker.Broker, store *streams.Store, ctx context.Context, n int) (results chan error) {
 	t.Helper()
 	results = make(chan error, n+1)
-	b.deafen()
+	b.Deafen()
 	go func() { results <- store.Submit(context.Background(), newTask("first")) }()
 	synctest.Wait()
 	for i := range n {
@@ -144,7 +145,7 @@ func TestCancelledBeforeItIsSent(t *testing.T) {
 		if d := time.Since(start); d > 0 {
 			t.Errorf("a cancelled caller waited %s", d)
 		}
-		b.hear()
+		b.Hear()
 		if err := <-results; err != nil {
 			t.Errorf("the first write: %v", err)
 		}
@@ -162,7 +163,7 @@ func TestNoAnswer(t *testing.T) {
 				b := newBroker(t)
 				cfg := streams.Config{Async: async, Timeout: 2 * time.Second}
 				store := open(t, b, cfg)
-				b.deafen()
+				b.Deafen()
 				start := time.Now()
 				task := newTask("unanswered")
 				if err := store.Submit(t.Context(), task); !errors.Is(err, millrace.ErrUnavailable) {
@@ -171,7 +172,7 @@ func TestNoAnswer(t *testing.T) {
 				if d := time.Since(start); d != cfg.Timeout {
 					t.Errorf("waited %s, want %s", d, cfg.Timeout)
 				}
-				b.hear()
+				b.Hear()
 				// It was stored for all that, so that to try again is safe.
 				if err := store.Submit(t.Context(), task); !errors.Is(err, millrace.ErrConflict) {
 					t.Errorf("got %v, want ErrConflict", err)
@@ -199,7 +200,7 @@ func TestCloseWhileWritersWait(t *testing.T) {
 		if err := store.Submit(t.Context(), newTask("late")); !errors.Is(err, millrace.ErrUnavailable) {
 			t.Errorf("a closed store: got %v, want ErrUnavailable", err)
 		}
-		b.hear()
+		b.Hear()
 		if n := streamInfo(t, inspect(t, b), "TASKS_default").State.LastSeq; n != 1 {
 			t.Errorf("the log has taken %d tasks, want the first only", n)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // story is the life of a task, which must come to the same end when the process that
@@ -57,7 +58,7 @@ func TestDeathAtAnyWrite(t *testing.T) {
 				orphans.Impatient()
 				for n := 0; ; n++ {
 					l := &life{t: t, story: s, id: fmt.Sprintf("t%d", n), watcher: watcher, js: js, orphans: orphans, sweeping: make(chan struct{}, 1)}
-					first := &mortal{broker: b, left: n, before: func(string) {
+					first := &broker.Mortal{Broker: b, Left: n, Before: func(string) {
 						_, _ = l.look()
 						l.sweep()
 					}}
@@ -65,7 +66,7 @@ func TestDeathAtAnyWrite(t *testing.T) {
 					if t.Failed() {
 						t.Fatalf("so it went when the process died before write %d", n)
 					}
-					if !first.died() {
+					if !first.Died() {
 						if t.Logf("it died before each of %d writes", n); n < 4 {
 							t.Error("there must be more")
 						}
@@ -121,16 +122,16 @@ func (l *life) sweep() {
 	<-l.sweeping
 }
 
-func (l *life) live(way *mortal) {
+func (l *life) live(way *broker.Mortal) {
 	t := l.t
 	store, stop := l.start(way)
 	submitted := l.submit(store)
 	revived := func() bool {
-		if !way.died() {
+		if !way.Died() {
 			return false
 		}
 		stop()
-		way = &mortal{broker: way.broker, left: math.MaxInt, before: way.before}
+		way = &broker.Mortal{Broker: way.Broker, Left: math.MaxInt, Before: way.Before}
 		store, stop = l.start(way)
 		return true
 	}
@@ -179,7 +180,7 @@ func (l *life) submit(store *streams.Store) bool {
 }
 
 // start starts a process, which moves what is due and works until stop is called.
-func (l *life) start(way *mortal) (store *streams.Store, stop func()) {
+func (l *life) start(way *broker.Mortal) (store *streams.Store, stop func()) {
 	store, err := streams.Open(l.t.Context(), streams.Config{InProcess: way, AckWait: 5 * time.Second})
 	if err != nil {
 		l.t.Fatal(err)

@@ -8,14 +8,15 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // unheard does something of which the answer comes too late.
-func unheard(t *testing.T, b *broker, do func() error) {
+func unheard(t *testing.T, b *broker.Broker, do func() error) {
 	t.Helper()
-	b.deafen()
+	b.Deafen()
 	wantUnavailable(t, "unheard", do())
-	b.hear()
+	b.Hear()
 	time.Sleep(time.Second)
 }
 
@@ -76,11 +77,11 @@ func TestManyRecordsWithoutAnswers(t *testing.T) {
 		for _, d := range take(t, pull(t, store, "default"), n) {
 			marks = append(marks, streams.Noted{Delivery: d, Current: recordOf(d, millrace.Running)})
 		}
-		b.deafen()
+		b.Deafen()
 		for _, err := range store.NoteAll(t.Context(), marks) {
 			wantUnavailable(t, "unheard", err)
 		}
-		b.hear()
+		b.Hear()
 		time.Sleep(time.Second)
 		for i, err := range store.NoteAll(t.Context(), marks) {
 			if err != nil {

@@ -142,8 +142,8 @@ func TestFeedHasNoGaps(t *testing.T) {
 		switch { // now and then
 		case !restarted && len(all) > writers*orders*events/3:
 			restarted = true
-			b.stop()
-			b.start()
+			b.Stop()
+			b.Start()
 		case len(all)%7 == 0:
 			store.LoseLink()
 			store.RestoreLink()

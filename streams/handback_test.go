@@ -26,8 +26,8 @@ func TestHandBackOutlivesTheServer(t *testing.T) {
 				if err := store.HandBack(t.Context(), d, r); err != nil {
 					t.Fatal(err)
 				}
-				b.stop()
-				b.start()
+				b.Stop()
+				b.Start()
 				eventually(t, "the store is back", func() bool { return store.Ready(t.Context()) == nil })
 				start := time.Now()
 				move(t, store, due(t, store, 1))

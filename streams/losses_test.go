@@ -3,7 +3,6 @@ package streams_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -13,54 +12,11 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
-// lossy is a way to the broker on which some of what is published gets lost.
-type lossy struct {
-	*broker
-
-	mu   sync.Mutex
-	drop func(subject string) bool
-}
-
-func (l *lossy) lose(drop func(subject string) bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.drop = drop
-}
-
-func (l *lossy) InProcessConn() (net.Conn, error) {
-	c, err := l.broker.InProcessConn()
-	return &lossyConn{Conn: c, lossy: l}, err
-}
-
-type lossyConn struct {
-	net.Conn
-	lossy *lossy
-	rest  []byte
-}
-
-func (c *lossyConn) Write(p []byte) (int, error) {
-	c.rest = append(c.rest, p...)
-	for {
-		size, subject := operation(c.rest)
-		if size == 0 {
-			return len(p), nil
-		}
-		c.lossy.mu.Lock()
-		drop := subject != "" && c.lossy.drop != nil && c.lossy.drop(subject)
-		c.lossy.mu.Unlock()
-		if !drop {
-			if _, err := c.Conn.Write(c.rest[:size]); err != nil {
-				return 0, err
-			}
-		}
-		c.rest = c.rest[size:]
-	}
-}
-
-func openLossy(t *testing.T, b *broker) (*streams.Store, *lossy) {
-	l := &lossy{broker: b}
+func openLossy(t *testing.T, b *broker.Broker) (*streams.Store, *broker.Lossy) {
+	l := &broker.Lossy{Broker: b}
 	store, err := streams.Open(t.Context(), streams.Config{InProcess: l})
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +89,7 @@ func TestUnreadableInASecond(t *testing.T) {
 					later(t, store, at, id)
 				}
 				once := true
-				l.lose(func(s string) bool {
+				l.Lose(func(s string) bool {
 					if once && strings.HasPrefix(s, "$JS.API.STREAM.MSG.DELETE") {
 						once = false
 						return true
@@ -157,12 +113,12 @@ func TestCheckOutWithoutItsAcknowledgement(t *testing.T) {
 		p := pull(t, store, "default")
 		d := take(t, p, 1)[0]
 		running := millrace.Record{ID: "t", Kind: d.Task.Kind, Queue: "default", State: millrace.Running}
-		l.lose(func(s string) bool { return strings.HasPrefix(s, "$JS.ACK.TASKS") })
+		l.Lose(func(s string) bool { return strings.HasPrefix(s, "$JS.ACK.TASKS") })
 		if err := store.CheckOut(t.Context(), d, running); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Millisecond)
-		l.lose(nil)
+		l.Lose(nil)
 		ctx, stop := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for shard := range store.Shards() {
@@ -262,11 +218,11 @@ func TestParkWhileItsSecondIsMoved(t *testing.T) {
 		p := pull(t, store, "default")
 		d := take(t, p, 1)[0]
 		// The worker dies before it writes what waits.
-		l.lose(func(s string) bool { return strings.HasPrefix(s, "waiting.") || strings.HasPrefix(s, "$JS.ACK.TASKS") })
+		l.Lose(func(s string) bool { return strings.HasPrefix(s, "waiting.") || strings.HasPrefix(s, "$JS.ACK.TASKS") })
 		if err := store.Retry(t.Context(), d, retrying(d, time.Now().Add(time.Minute)), time.Minute); err == nil {
 			t.Fatal("no error")
 		}
-		l.lose(nil)
+		l.Lose(nil)
 		// Another one gets it.
 		for end := time.Now().Add(40 * time.Second); time.Now().Before(end); {
 			got, err := p.Next(t.Context(), 10)
@@ -314,8 +270,8 @@ func TestRestartInASecond(t *testing.T) {
 			t.Fatal(err)
 		}
 		store.Close()
-		b.stop()
-		b.start()
+		b.Stop()
+		b.Start()
 		again := open(t, b, streams.Config{})
 		start := time.Now()
 		for n := 0; n == 0; {
@@ -356,11 +312,11 @@ func TestMoverDies(t *testing.T) {
 			if err := store.Retry(t.Context(), d, retrying(d, at), 20*time.Second); err != nil {
 				t.Fatal(err)
 			}
-			m := &mortal{broker: b, left: n}
+			m := &broker.Mortal{Broker: b, Left: n}
 			dying, err := streams.Open(t.Context(), streams.Config{InProcess: m, AckWait: 5 * time.Second, Timeout: time.Second})
 			if err == nil {
 				dp, err := dying.PullDue(0)
-				for end := time.Now().Add(30 * time.Second); err == nil && time.Now().Before(end) && !m.died(); {
+				for end := time.Now().Add(30 * time.Second); err == nil && time.Now().Before(end) && !m.Died(); {
 					if got, err := dp.Next(t.Context(), 2); err == nil {
 						_ = dying.Move(t.Context(), got)
 					}
@@ -388,7 +344,7 @@ func TestMoverDies(t *testing.T) {
 					t.Errorf("death before write %d: %s came %d times", n, id, came[id])
 				}
 			}
-			if !m.died() {
+			if !m.Died() {
 				t.Logf("%d writes", n)
 				return
 			}

@@ -2,18 +2,16 @@ package streams_test
 
 import (
 	"encoding/json"
-	"runtime"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server/ats"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"millrace"
+	"millrace/embedded"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 func TestMain(m *testing.M) {
@@ -26,30 +24,31 @@ func TestMain(m *testing.M) {
 	)
 }
 
-// bubble runs do on virtual time, from now on. The server compares the age of
-// messages with a clock that is one per process: it must not start inside, and to it
-// the year 2000, in which bubbles begin, is so long ago that records have expired.
+// bubble runs do on virtual time, from now on.
 func bubble(t *testing.T, do func(t *testing.T)) {
 	t.Helper()
-	ats.Register()
-	defer ats.Unregister()
-	now := time.Now()
-	emptyPools()
-	defer emptyPools() // also if it fails
-	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(now))
-		do(t)
-	})
+	broker.Bubble(t, time.Now(), do)
 }
 
-// emptyPools makes sure that no timer crosses a bubble's border: the NATS client
-// keeps used ones in a pool, and a pool forgets in two collections what it holds.
-func emptyPools() {
-	runtime.GC()
-	runtime.GC()
+// newBroker starts a broker that syncs every write, until the end of the test.
+func newBroker(t testing.TB) *broker.Broker {
+	t.Helper()
+	return broker.New(t)
 }
 
-func open(t *testing.T, b *broker, cfg streams.Config) *streams.Store {
+// startBroker starts one that syncs its store so often.
+func startBroker(t testing.TB, sync time.Duration) *broker.Broker {
+	t.Helper()
+	return broker.NewWith(t, embedded.Config{Port: -1, Sync: sync})
+}
+
+// inspect connects to the broker as any NATS client would.
+func inspect(t testing.TB, b *broker.Broker) jetstream.JetStream {
+	t.Helper()
+	return broker.Inspect(t, b)
+}
+
+func open(t *testing.T, b *broker.Broker, cfg streams.Config) *streams.Store {
 	t.Helper()
 	cfg.InProcess = b
 	store, err := streams.Open(t.Context(), cfg)
@@ -58,21 +57,6 @@ func open(t *testing.T, b *broker, cfg streams.Config) *streams.Store {
 	}
 	t.Cleanup(store.Close)
 	return store
-}
-
-// inspect connects to the broker as any NATS client would.
-func inspect(t *testing.T, b *broker) jetstream.JetStream {
-	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(b), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
 }
 
 func streamInfo(t *testing.T, js jetstream.JetStream, name string) *jetstream.StreamInfo {

@@ -11,17 +11,18 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // While the broker is gone everybody hears so at once, and nothing that was
 // refused then is stored when it is back.
 func TestBrokerGone(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+	eachMode(t, func(t *testing.T, b *broker.Broker, cfg streams.Config) {
 		store := open(t, b, cfg)
 		submit(t, store, newTask("before"))
 		p := pull(t, store, "default")
 		d := take(t, p, 1)[0]
-		b.stop()
+		b.Stop()
 		eventually(t, "the loss is noticed", func() bool { return errors.Is(store.Ready(t.Context()), millrace.ErrUnavailable) })
 
 		start := time.Now()
@@ -55,7 +56,7 @@ func TestBrokerGone(t *testing.T) {
 			t.Errorf("to hear that the broker is gone took %s", took)
 		}
 
-		b.start()
+		b.Start()
 		eventually(t, "the store is back", func() bool { return store.Ready(t.Context()) == nil })
 		js := inspect(t, b)
 		for name, want := range map[string]uint64{"TASKS_default": 1, "KV_results": 0, "KV_claims": 0, "DEAD": 0} {
@@ -85,12 +86,12 @@ func TestConnectionLostMeanwhile(t *testing.T) {
 			"finish":        func() error { return store.Finish(t.Context(), d, recordOf(d, millrace.Succeeded), time.Hour) },
 		}
 		var all sync.WaitGroup
-		b.deafen()
+		b.Deafen()
 		for what, ask := range asks {
 			all.Go(func() { wantUnavailable(t, what, ask()) })
 		}
 		synctest.Wait()
-		b.stop()
+		b.Stop()
 		all.Wait()
 		if d := time.Since(start); d > 500*time.Millisecond {
 			t.Errorf("that took %s", d)
@@ -101,7 +102,7 @@ func TestConnectionLostMeanwhile(t *testing.T) {
 // The client is connected again a moment before it says so. What is refused in that
 // moment must not be stored either.
 func TestRefusedBeforeTheReturnIsTold(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+	eachMode(t, func(t *testing.T, b *broker.Broker, cfg streams.Config) {
 		store := open(t, b, cfg)
 		store.LoseLink()
 		many := make([]millrace.RawTask, 100)
@@ -129,7 +130,7 @@ func wantUnavailable(t *testing.T, what string, err error) {
 // What was accepted before, in and after an outage is stored, and what was
 // refused can be submitted again without being stored twice.
 func TestOutageUnderLoad(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+	eachMode(t, func(t *testing.T, b *broker.Broker, cfg streams.Config) {
 		const writers, each = 64, 40
 		store := open(t, b, cfg)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -147,8 +148,8 @@ func TestOutageUnderLoad(t *testing.T) {
 			})
 		}
 		begun.Wait()
-		b.stop()
-		b.start()
+		b.Stop()
+		b.Start()
 		all.Wait()
 		if n := streamInfo(t, inspect(t, b), "TASKS_default").State.Msgs; n != writers*each {
 			t.Errorf("the log holds %d tasks, want %d", n, writers*each)
@@ -180,7 +181,7 @@ func insist(ctx context.Context, t *testing.T, store *streams.Store, task millra
 func TestOpenWaitsForTheBroker(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newBroker(t)
-		b.stop()
+		b.Stop()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		start := time.Now()
@@ -191,7 +192,7 @@ func TestOpenWaitsForTheBroker(t *testing.T) {
 			t.Errorf("gave up after %s, want 5s", d)
 		}
 
-		time.AfterFunc(3*time.Second, b.start)
+		time.AfterFunc(3*time.Second, b.Start)
 		store := open(t, b, streams.Config{})
 		submit(t, store, newTask("t1"))
 	})

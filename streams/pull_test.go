@@ -8,6 +8,7 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // puller is what both pullers have.
@@ -20,24 +21,24 @@ type puller interface {
 // Whatever goes wrong with the requests of a puller, what comes afterwards is with it
 // in two seconds.
 func TestPullersRecover(t *testing.T) {
-	for what, wrong := range map[string]func(t *testing.T, b *broker, store *streams.Store, stream, consumer string, p puller){
-		"requests are lost": func(t *testing.T, _ *broker, _ *streams.Store, _, _ string, p puller) {
+	for what, wrong := range map[string]func(t *testing.T, b *broker.Broker, store *streams.Store, stream, consumer string, p puller){
+		"requests are lost": func(t *testing.T, _ *broker.Broker, _ *streams.Store, _, _ string, p puller) {
 			p.Ask(3)
 			p.Ask(100)
 		},
-		"the connection is lost": func(t *testing.T, _ *broker, store *streams.Store, _, _ string, p puller) {
+		"the connection is lost": func(t *testing.T, _ *broker.Broker, store *streams.Store, _, _ string, p puller) {
 			store.LoseLink()
 			time.AfterFunc(100*time.Millisecond, store.RestoreLink)
 		},
-		"the consumer is deleted": func(t *testing.T, b *broker, _ *streams.Store, stream, consumer string, _ puller) {
+		"the consumer is deleted": func(t *testing.T, b *broker.Broker, _ *streams.Store, stream, consumer string, _ puller) {
 			if err := inspect(t, b).DeleteConsumer(t.Context(), stream, consumer); err != nil {
 				t.Error(err)
 			}
 		},
-		"the server is restarted": func(t *testing.T, b *broker, store *streams.Store, _, _ string, _ puller) {
-			b.stop()
+		"the server is restarted": func(t *testing.T, b *broker.Broker, store *streams.Store, _, _ string, _ puller) {
+			b.Stop()
 			time.Sleep(time.Second)
-			b.start()
+			b.Start()
 			eventually(t, "the store is back", func() bool { return store.Ready(t.Context()) == nil })
 		},
 	} {

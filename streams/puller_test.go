@@ -114,8 +114,8 @@ func TestRequestsLostWithTheServer(t *testing.T) {
 	if _, err := p.Next(ctx, 10); err != nil {
 		t.Fatal(err)
 	}
-	b.stop()
-	b.start()
+	b.Stop()
+	b.Start()
 	eventually(t, "the store is back", func() bool { return store.Ready(t.Context()) == nil })
 	fill(t, store, 10)
 	start := time.Now()
@@ -147,7 +147,7 @@ func TestCloseHandsBack(t *testing.T) {
 		synctest.Wait() // the rest has arrived
 
 		// And there are some that the server has sent, but that are still on the line.
-		b.deafen()
+		b.Deafen()
 		go func() {
 			_ = submitter.SubmitMany(context.Background(), []millrace.RawTask{newTask("t10"), newTask("t11")})
 		}()
@@ -155,7 +155,7 @@ func TestCloseHandsBack(t *testing.T) {
 		closed := make(chan error)
 		go func() { closed <- p.Close() }()
 		synctest.Wait()
-		b.hear()
+		b.Hear()
 		if err := <-closed; err != nil {
 			t.Fatal(err)
 		}

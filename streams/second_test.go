@@ -14,6 +14,7 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // moving moves what is due, as schedulers do, until stop is called.
@@ -68,7 +69,7 @@ func later(t *testing.T, store *streams.Store, at time.Time, ids ...string) {
 }
 
 // left is what lies in the streams of what waits.
-func left(t *testing.T, b *broker, store *streams.Store) (n uint64) {
+func left(t *testing.T, b *broker.Broker, store *streams.Store) (n uint64) {
 	t.Helper()
 	js := inspect(t, b)
 	for shard := range store.Shards() {
@@ -144,10 +145,10 @@ func TestWrittenTooLate(t *testing.T) {
 }
 
 // late is a way to the broker on which tasks that wait need 4 seconds.
-type late struct{ *broker }
+type late struct{ *broker.Broker }
 
 func (l late) InProcessConn() (net.Conn, error) {
-	conn, err := l.broker.InProcessConn()
+	conn, err := l.Broker.InProcessConn()
 	if err != nil {
 		return nil, err
 	}

@@ -15,10 +15,11 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // eachMode runs do for both ways of writing, with the server that each is for.
-func eachMode(t *testing.T, do func(t *testing.T, b *broker, cfg streams.Config)) {
+func eachMode(t *testing.T, do func(t *testing.T, b *broker.Broker, cfg streams.Config)) {
 	t.Run("grouped", func(t *testing.T) { do(t, newBroker(t), streams.Config{}) })
 	t.Run("async", func(t *testing.T) { do(t, startBroker(t, time.Second), streams.Config{Async: true}) })
 }
@@ -52,7 +53,7 @@ func TestSubmitStoresTheTask(t *testing.T) {
 // 64 racers on 200 ids, 16 or so on each: every id is taken once, for ever.
 func TestIDsAreTakenOnce(t *testing.T) {
 	const racers, ids = 64, 200
-	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+	eachMode(t, func(t *testing.T, b *broker.Broker, cfg streams.Config) {
 		store := open(t, b, cfg)
 		var accepted [ids]atomic.Int32
 		var all sync.WaitGroup
@@ -75,8 +76,8 @@ func TestIDsAreTakenOnce(t *testing.T) {
 			}
 		}
 
-		b.stop()
-		b.start()
+		b.Stop()
+		b.Start()
 		eventually(t, "the store is back", func() bool { return store.Ready(t.Context()) == nil })
 		again := make([]millrace.RawTask, ids)
 		for i := range again {
@@ -95,7 +96,7 @@ func TestIDsAreTakenOnce(t *testing.T) {
 
 // What is wrong with some tasks of a batch is no matter to the others.
 func TestNeighboursAreSpared(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+	eachMode(t, func(t *testing.T, b *broker.Broker, cfg streams.Config) {
 		store := open(t, b, cfg)
 		submit(t, store, newTask("taken"))
 		tasks := make([]millrace.RawTask, 300)
@@ -133,7 +134,7 @@ func TestNeighboursAreSpared(t *testing.T) {
 
 // Which of many equal ids in one call is accepted does not matter, but one is.
 func TestTwinsInOneCall(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+	eachMode(t, func(t *testing.T, b *broker.Broker, cfg streams.Config) {
 		store := open(t, b, cfg)
 		twins := make([]millrace.RawTask, 100)
 		for i := range twins {
@@ -185,7 +186,7 @@ func TestHostileNamesStoreNothing(t *testing.T) {
 
 // A full queue refuses work: what it took it keeps, and the others go on.
 func TestFullQueue(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *broker, cfg streams.Config) {
+	eachMode(t, func(t *testing.T, b *broker.Broker, cfg streams.Config) {
 		cfg.MaxQueueBytes = 1 << 20
 		store := open(t, b, cfg)
 		var accepted []string

@@ -13,6 +13,7 @@ import (
 
 	"millrace"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // What waits of finished tasks is removed and counted, and nothing else, whatever
@@ -73,7 +74,7 @@ func TestSweepWaiting(t *testing.T) {
 func TestCancelledForGood(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newBroker(t)
-		way := &mortal{broker: b, left: 3} // it sets the alarm, submits the task, and writes the record
+		way := &broker.Mortal{Broker: b, Left: 3} // it sets the alarm, submits the task, and writes the record
 		mortal, err := streams.Open(t.Context(), streams.Config{InProcess: way})
 		if err != nil {
 			t.Fatal(err)
@@ -82,8 +83,8 @@ func TestCancelledForGood(t *testing.T) {
 		if err := mortal.SubmitAt(t.Context(), newTask("t"), time.Now().Add(5*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := mortal.Cancel(t.Context(), "t"); err != nil || !way.died() {
-			t.Fatal(err, way.died())
+		if _, err := mortal.Cancel(t.Context(), "t"); err != nil || !way.Died() {
+			t.Fatal(err, way.Died())
 		}
 		store := open(t, b, streams.Config{})
 		wantState(t, store, "t", millrace.Cancelled)

@@ -73,7 +73,7 @@ func TestTrimTakesNothingThatIsNeeded(t *testing.T) {
 			}
 			w.store.Close()
 			w.js.Conn().Close()
-			b.stop()
+			b.Stop()
 		}
 	})
 }

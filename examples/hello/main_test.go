@@ -7,25 +7,21 @@ import (
 	"time"
 
 	"millrace"
-	"millrace/embedded"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // The example does what it says: a task goes in, a greeting comes out.
 func TestHello(t *testing.T) {
-	server, err := embedded.Start(t.Context(), embedded.Config{DataDir: t.TempDir(), Port: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Shutdown()
-	store, err := streams.Open(t.Context(), streams.Config{InProcess: server})
+	b := broker.New(t)
+	store, err := streams.Open(t.Context(), streams.Config{InProcess: b})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	worker := make(chan error, 1)
-	go func() { worker <- run(ctx, streams.Config{InProcess: server}) }()
+	go func() { worker <- run(ctx, streams.Config{InProcess: b}) }()
 
 	for _, c := range []struct {
 		args   string
