@@ -56,6 +56,16 @@ func leafOf[T any](e streams.Entry) *leaf[T] {
 	return l
 }
 
+// orderOf is the order of an entry. One that is under another's key, by somebody's own
+// hand, is not taken for it.
+func orderOf(e streams.Entry) *leaf[Order] {
+	l := leafOf[Order](e)
+	if l.there && l.err == nil && (orderKey(l.value.ID) != e.Key || len(l.value.History) == 0) {
+		l.err = fmt.Errorf("%s is not readable: it is about the order %q, in %d steps", e.Key, l.value.ID, len(l.value.History))
+	}
+	return l
+}
+
 // missing are the keys of what commands are about and has no leaf, with what to do
 // when that is found, or is not.
 func (b *books) missing(group []*command) map[string]func(streams.Entry) {
@@ -63,7 +73,7 @@ func (b *books) missing(group []*command) map[string]func(streams.Entry) {
 	for _, c := range group {
 		if id := c.order; id != "" && b.orders[id] == nil {
 			all[orderKey(id)] = func(e streams.Entry) {
-				b.orders[id] = leafOf[Order](e)
+				b.orders[id] = orderOf(e)
 				b.told[id] = len(b.orders[id].value.History)
 			}
 		}
@@ -101,18 +111,6 @@ func (b *books) put(o Order) {
 		b.changed = append(b.changed, o.ID)
 	}
 	leaf.write(o)
-}
-
-// read makes a leaf of what was found under a key.
-func read[T any](found map[string]streams.Entry, key string) (*leaf[T], error) {
-	e, ok := found[key]
-	p := &leaf[T]{revision: e.Revision, there: ok && len(e.Value) > 0}
-	if p.there {
-		if err := json.Unmarshal(e.Value, &p.value); err != nil {
-			return nil, fmt.Errorf("%s is not readable: %w", key, err)
-		}
-	}
-	return p, nil
 }
 
 // place takes a new order in: it awaits its payment, or is rejected with the reason.

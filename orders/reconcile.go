@@ -29,15 +29,13 @@ const leftAfter = 2 * time.Minute
 // the order and what follows from it. In normal life there are none.
 func (o *Orders) reconcile(ctx context.Context, t millrace.Task[struct{}]) (r Reconciled, err error) {
 	err = o.bucket.Each(ctx, orderPrefix+">", func(e streams.Entry) error {
-		found := leafOf[Order](e)
+		found := orderOf(e)
 		if found.err != nil || !found.there {
 			return nil // who looks at it is told
 		}
 		r.Looked++
 		order := found.value
 		switch {
-		case orderKey(order.ID) != e.Key || len(order.History) == 0:
-			return nil
 		case order.State == AwaitingPayment && time.Since(order.PayBy) > leftAfter:
 			left, err := o.overdue(ctx, order.ID, t.ID)
 			r.Expired += bit(left)
