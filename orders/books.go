@@ -37,6 +37,7 @@ type leaf[T any] struct {
 	value    T
 	there    bool
 	revision uint64 // zero if it was never there
+	size     int    // of what was read, in bytes
 	changed  bool
 	err      error // why it cannot be read
 }
@@ -47,7 +48,7 @@ func (l *leaf[T]) wrote(revision uint64) { l.revision, l.changed = revision, fal
 
 // leafOf is an entry as it was found, or was not.
 func leafOf[T any](e streams.Entry) *leaf[T] {
-	l := &leaf[T]{revision: e.Revision, there: len(e.Value) > 0}
+	l := &leaf[T]{revision: e.Revision, size: len(e.Value), there: len(e.Value) > 0}
 	if l.there {
 		if err := json.Unmarshal(e.Value, &l.value); err != nil {
 			l.err = fmt.Errorf("%s is not readable: %w", e.Key, err)

@@ -28,4 +28,3 @@ func (o *Orders) Send(ctx context.Context, task millrace.Task[Reminder]) (Standi
 func (o *Orders) Reconcile(ctx context.Context) (Reconciled, error) {
 	return o.reconcile(ctx, millrace.Task[struct{}]{ID: "reconcile"})
 }
-

@@ -38,6 +38,7 @@ type command struct {
 	ctx       context.Context
 	order     string // its id; empty for none
 	skus      []string
+	bytes     int    // of what it adds to the order, about
 	holds     bool   // it is also about the stock that the order holds
 	reference string // of a payment
 	apply     func(*books) error
@@ -140,7 +141,7 @@ func (l *ledger) round(group []*command, contest contest) []*command {
 	// Those that nobody else is after go first, and not together with the others.
 	slices.SortStableFunc(group, func(x, y *command) int { return bit(contest.has(x)) - bit(contest.has(y)) })
 	for len(group) > 0 {
-		some := group[:pageful(group, contest)]
+		some := group[:b.pageful(group, contest)]
 		for _, c := range some {
 			c.err = c.apply(b)
 		}
@@ -182,13 +183,17 @@ func refuse(group []*command, err error) {
 }
 
 // pageful is how many of the next commands are written together.
-func pageful(group []*command, contest contest) int {
+func (b *books) pageful(group []*command, contest contest) int {
 	writes, bytes := 0, 0
 	for i, c := range group {
 		// An order, two events and a payment, and the stock; some bytes for each line.
 		writes += 4 + len(c.skus)
-		bytes += 1<<10 + 200*len(c.skus)
-		if i > 0 && (writes > streams.MaxWrites || bytes > streams.MaxCommit || c.alone || contest.has(c) != contest.has(group[0])) {
+		bytes += 1<<10 + 200*len(c.skus) + c.bytes
+		if leaf := b.orders[c.order]; leaf != nil {
+			bytes += leaf.size
+		}
+		apart := c.alone || group[0].alone || contest.has(c) != contest.has(group[0])
+		if i > 0 && (apart || writes > streams.MaxWrites || bytes > streams.MaxCommit) {
 			return i
 		}
 	}
