@@ -74,55 +74,65 @@ func (l *ledger) do(ctx context.Context, commands ...*command) []error {
 	return errs
 }
 
-// work deals with what waits until nothing does.
+// work deals with what waits until nothing does. Those that have to be applied again
+// are joined by those that have come meanwhile, so that nobody waits for the end of a
+// contest of others.
 func (l *ledger) work() {
-	for {
-		l.mu.Lock()
-		group := l.waiting[:min(len(l.waiting), maxGroup)]
-		l.waiting = slices.Clone(l.waiting[len(group):])
-		l.busy = len(group) > 0
-		l.mu.Unlock()
+	var group []*command
+	var before contest
+	for tries := 0; ; tries++ {
 		if len(group) == 0 {
-			return
+			tries, before = 0, contest{}
 		}
-		l.settle(group)
-	}
-}
-
-// settle tries until every command is done with.
-func (l *ledger) settle(group []*command) {
-	contest := newContest()
-	for tries := 0; len(group) > 0; tries++ {
 		if tries > 1 {
 			// The one who was faster is done, so the first time again is at once.
 			time.Sleep(rand.N(min(time.Millisecond<<min(tries, 10), maxJitter)))
 		}
-		group = slices.DeleteFunc(group, func(c *command) bool {
-			if c.ctx.Err() == nil {
-				return false
-			}
-			c.done <- fmt.Errorf("%w: the orders are busy: %w", millrace.ErrUnavailable, context.Cause(c.ctx))
-			return true
-		})
-		group = l.round(group, contest)
+		if group = l.join(group); len(group) == 0 {
+			return
+		}
+		contest := newContest(before)
+		group, before = l.round(group, contest), contest
 	}
 }
 
 const maxJitter = 50 * time.Millisecond
 
-// contest is which entries others write to as well.
+// join adds to a group what waits, and takes out of it those whose time is over. When
+// it returns none, the work is done.
+func (l *ledger) join(group []*command) []*command {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	group = slices.DeleteFunc(append(group, l.waiting...), func(c *command) bool {
+		if c.ctx.Err() == nil {
+			return false
+		}
+		c.done <- fmt.Errorf("%w: the orders are busy: %w", millrace.ErrUnavailable, context.Cause(c.ctx))
+		return true
+	})
+	n := min(len(group), maxGroup)
+	l.waiting = slices.Clone(group[n:])
+	l.busy = n > 0
+	return group[:n:n]
+}
+
+// contest is which entries of a round others write to as well: those that are not as
+// this process has seen or left them in the round before.
 type contest struct {
-	revisions map[string]uint64 // as they were last seen
+	before    map[string]uint64
+	contested map[string]bool // in the round before
+	revisions map[string]uint64
 	keys      map[string]bool
 }
 
-func newContest() contest { return contest{revisions: map[string]uint64{}, keys: map[string]bool{}} }
+func newContest(before contest) contest {
+	return contest{before: before.revisions, contested: before.keys, revisions: map[string]uint64{}, keys: map[string]bool{}}
+}
 
 // see notes the revision that an entry has.
 func (c contest) see(key string, revision uint64) {
-	if before, seen := c.revisions[key]; seen && before != revision {
-		c.keys[key] = true
-	}
+	last, seen := c.before[key]
+	c.keys[key] = c.contested[key] || seen && last != revision
 	c.revisions[key] = revision
 }
 
@@ -145,7 +155,7 @@ func (l *ledger) round(group []*command, contest contest) []*command {
 		for _, c := range some {
 			c.err = c.apply(b)
 		}
-		switch err := l.write(ctx, b); {
+		switch err := l.write(ctx, b, contest); {
 		case errors.Is(err, millrace.ErrConflict):
 			return group
 		case errors.Is(err, millrace.ErrInvalid) && len(some) > 1:
@@ -201,16 +211,20 @@ func (b *books) pageful(group []*command, contest contest) int {
 }
 
 // write writes what has changed in the books.
-func (l *ledger) write(ctx context.Context, b *books) error {
+func (l *ledger) write(ctx context.Context, b *books, contest contest) error {
 	u, err := b.update()
 	if err != nil || len(u.writes) == 0 {
 		return err
 	}
 	revisions, err := l.store.Commit(ctx, u.writes, u.events)
-	if err == nil {
-		b.wrote(u, revisions)
+	if err != nil {
+		return err
 	}
-	return err
+	b.wrote(u, revisions)
+	for i, w := range u.writes {
+		contest.revisions[w.Key] = revisions[i]
+	}
+	return nil
 }
 
 // open reads what commands are about, and returns those that it can be read for.

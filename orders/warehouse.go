@@ -20,7 +20,7 @@ func (o *Orders) Stock(ctx context.Context, sku string) (s Stock, version string
 	}
 	b := newBooks(o.cfg)
 	c := &command{skus: []string{sku}}
-	if err := o.ledger.read(ctx, b, []*command{c}, newContest()); err != nil {
+	if err := o.ledger.read(ctx, b, []*command{c}, newContest(contest{})); err != nil {
 		return Stock{}, "", err
 	}
 	leaf := b.stock[sku]
