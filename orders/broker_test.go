@@ -44,12 +44,13 @@ func emptyPools() {
 	runtime.GC()
 }
 
-// broker is a server, and what several processes have in common.
+// broker is a server, and what several processes have in common. It outlives all of
+// them, so it need not sync what they write.
 type broker struct{ *embedded.Server }
 
 func newBroker(t *testing.T) *broker {
 	t.Helper()
-	server, err := embedded.Start(context.Background(), embedded.Config{DataDir: filepath.Join(t.TempDir(), "data"), Port: -1})
+	server, err := embedded.Start(context.Background(), embedded.Config{DataDir: filepath.Join(t.TempDir(), "data"), Port: -1, Sync: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
