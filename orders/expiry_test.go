@@ -22,13 +22,14 @@ type counter struct {
 	t     *testing.T
 	store *streams.Store
 	js    jetstream.JetStream
+	stop  func() // of the worker
 }
 
 func openCounter(t *testing.T, cfg orders.Config) *counter {
 	b := newBroker(t)
 	store := connect(t, b)
-	c := &counter{orders.New(store, cfg), t, store, inspect(t, b)}
-	run(t, c.Orders, store)
+	c := &counter{Orders: orders.New(store, cfg), t: t, store: store, js: inspect(t, b)}
+	c.stop = run(t, c.Orders, store)
 	if err := errors.Join(c.SetStocks(t.Context(), []orders.Count{{"22632", 10}, {"BANK CHARGES", 10}})...); err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +187,23 @@ func TestReconcile(t *testing.T) {
 		if n := c.Repaired(); n != 2 {
 			t.Errorf("%d orders were repaired", n)
 		}
+	})
+}
+
+// What is only late, since no worker runs, was not left behind.
+func TestReconcileAfterAnOutage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := openCounter(t, orders.Config{})
+		c.order("waits")
+		c.stop()
+		time.Sleep(time.Hour)
+		c.reconciled(orders.Reconciled{Looked: 1})
+		run(t, c.Orders, c.store)
+		time.Sleep(10 * time.Second)
+		if o := c.get("waits"); o.State != orders.Expired {
+			t.Errorf("%+v", o)
+		}
+		c.want(10, 0)
 	})
 }
 

@@ -54,8 +54,13 @@ func (o *Orders) reconcile(ctx context.Context, t millrace.Task[struct{}]) (r Re
 	return r, err
 }
 
-// overdue ends an order that was not paid in time, though nothing reminded of it.
+// overdue ends an order that was not paid in time, if nothing is left that reminds of
+// it. When there was no worker for a while, a reminder is only late.
 func (o *Orders) overdue(ctx context.Context, id, taskID string) (expired bool, err error) {
+	found, err := o.store.Lookup(ctx, expireTaskID(id))
+	if errors.Is(err, millrace.ErrUnavailable) || err == nil && !found.Record.State.Final() {
+		return false, nil
+	}
 	c := &command{order: id, holds: true, apply: func(b *books) (err error) {
 		_, expired, err = b.expire(id, taskID)
 		return err
