@@ -245,6 +245,9 @@ func (b *books) pay(id string, p Payment) (Order, error) {
 		return Order{}, fmt.Errorf("order %s: %w", id, millrace.ErrNotFound)
 	}
 	order, taken := leaf.value, b.payments[p.Reference]
+	if err := p.isOf(order); err != nil {
+		return order, err
+	}
 	if i := slices.IndexFunc(order.Payments, func(done Payment) bool { return done.Reference == p.Reference }); i >= 0 {
 		if done := order.Payments[i]; done.AmountMinor != p.AmountMinor || done.Currency != p.Currency {
 			return order, fmt.Errorf("%w: a payment with the reference %q was recorded before, of %d %s", millrace.ErrConflict, p.Reference, done.AmountMinor, done.Currency)
