@@ -143,7 +143,7 @@ func (a *audit) replay(t *testing.T, batch []*nats.Msg) {
 			a.replayOrder(t, o, begin, taken)
 			written[o.ID] = true
 		case strings.HasPrefix(subject, "$KV.orders.stock."):
-			a.replayStock(parse[orders.Stock](t, m))
+			a.replayStock(parse[orders.Stock](t, m), taken)
 		case strings.HasPrefix(subject, "$KV.orders.payment."):
 			if a.payments[subject] != "" {
 				t.Errorf("%s is written twice", subject)
@@ -252,7 +252,7 @@ func (a *audit) replayOrder(t *testing.T, o orders.Order, begin uint64, taken ma
 	a.orders[o.ID] = o
 }
 
-func (a *audit) replayStock(s orders.Stock) {
+func (a *audit) replayStock(s orders.Stock, taken map[string]int64) {
 	if _, known := a.counted[s.SKU]; !known {
 		a.counted[s.SKU] = s.OnHand
 	}
@@ -260,6 +260,7 @@ func (a *audit) replayStock(s orders.Stock) {
 		if id := s.SKU + " " + adj.ID; !a.adjusted[id] {
 			a.adjusted[id] = true
 			a.counted[s.SKU] += adj.Delta
+			taken[s.SKU] += max(0, -adj.Delta)
 		}
 	}
 	a.stock[s.SKU] = s
