@@ -1,10 +1,12 @@
 package orders_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -235,5 +237,38 @@ func TestRemindedTooEarly(t *testing.T) {
 		if results, err := c.End(t.Context(), task); err != nil || results[0].Err != nil || results[0].Value.State != orders.Expired {
 			t.Errorf("%+v, %v", results, err)
 		}
+	})
+}
+
+// leaving is the context of somebody who goes away while it is done.
+type leaving struct {
+	context.Context
+	asked atomic.Int32
+}
+
+func (l *leaving) Done() <-chan struct{} {
+	gone := make(chan struct{})
+	close(gone)
+	return gone
+}
+
+func (l *leaving) Err() error {
+	if l.asked.Add(1) == 1 {
+		return nil
+	}
+	return context.Canceled
+}
+
+// Who pays and does not wait for the answer has the order fulfilled all the same.
+func TestFollowsThoughTheCallerHasLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := openCounter(t, orders.Config{})
+		c.order("paid")
+		_, _, err := c.Pay(&leaving{Context: t.Context()}, "paid", orders.Payment{Reference: "r", AmountMinor: mugsTotal, Currency: "GBP"})
+		time.Sleep(time.Second)
+		if o := c.get("paid"); o.State != orders.Fulfilled || len(c.waiting()) > 0 {
+			t.Errorf("%+v, %v; what waits is %v", o, err, c.waiting())
+		}
+		c.reconciled(orders.Reconciled{Looked: 1})
 	})
 }
