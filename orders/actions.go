@@ -80,6 +80,8 @@ func (o *Orders) act(ctx context.Context, action Action, id string, c *command, 
 	if err != nil {
 		return order, "", fmt.Errorf("order %s: %w", id, err)
 	}
+	// It is done, whether or not somebody still waits to hear of it.
+	ctx = context.WithoutCancel(ctx)
 	if order.State == Paid || order.State == Cancelled {
 		o.callOff(ctx, id)
 	}

@@ -37,6 +37,7 @@ type leaf[T any] struct {
 	value    T
 	there    bool
 	revision uint64 // zero if it was never there
+	size     int    // of what was read, in bytes
 	changed  bool
 	err      error // why it cannot be read
 }
@@ -47,11 +48,21 @@ func (l *leaf[T]) wrote(revision uint64) { l.revision, l.changed = revision, fal
 
 // leafOf is an entry as it was found, or was not.
 func leafOf[T any](e streams.Entry) *leaf[T] {
-	l := &leaf[T]{revision: e.Revision, there: len(e.Value) > 0}
+	l := &leaf[T]{revision: e.Revision, size: len(e.Value), there: len(e.Value) > 0}
 	if l.there {
 		if err := json.Unmarshal(e.Value, &l.value); err != nil {
 			l.err = fmt.Errorf("%s is not readable: %w", e.Key, err)
 		}
+	}
+	return l
+}
+
+// orderOf is the order of an entry. One that is under another's key, by somebody's own
+// hand, is not taken for it.
+func orderOf(e streams.Entry) *leaf[Order] {
+	l := leafOf[Order](e)
+	if l.there && l.err == nil && (orderKey(l.value.ID) != e.Key || len(l.value.History) == 0) {
+		l.err = fmt.Errorf("%s is not readable: it is about the order %q, in %d steps", e.Key, l.value.ID, len(l.value.History))
 	}
 	return l
 }
@@ -63,7 +74,7 @@ func (b *books) missing(group []*command) map[string]func(streams.Entry) {
 	for _, c := range group {
 		if id := c.order; id != "" && b.orders[id] == nil {
 			all[orderKey(id)] = func(e streams.Entry) {
-				b.orders[id] = leafOf[Order](e)
+				b.orders[id] = orderOf(e)
 				b.told[id] = len(b.orders[id].value.History)
 			}
 		}
@@ -234,6 +245,9 @@ func (b *books) pay(id string, p Payment) (Order, error) {
 		return Order{}, fmt.Errorf("order %s: %w", id, millrace.ErrNotFound)
 	}
 	order, taken := leaf.value, b.payments[p.Reference]
+	if err := p.isOf(order); err != nil {
+		return order, err
+	}
 	if i := slices.IndexFunc(order.Payments, func(done Payment) bool { return done.Reference == p.Reference }); i >= 0 {
 		if done := order.Payments[i]; done.AmountMinor != p.AmountMinor || done.Currency != p.Currency {
 			return order, fmt.Errorf("%w: a payment with the reference %q was recorded before, of %d %s", millrace.ErrConflict, p.Reference, done.AmountMinor, done.Currency)

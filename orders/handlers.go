@@ -36,14 +36,18 @@ type Standing struct {
 }
 
 // expire ends orders that are not paid in time. Those that are paid, or ended
-// otherwise, stay as they are.
+// otherwise, stay as they are. Nothing else reminds of one whose time has not come by
+// this worker's clock, though it has by the broker's: its task comes again.
 func (o *Orders) expire(ctx context.Context, tasks []millrace.Task[Reminder]) ([]processor.Result[Standing], error) {
 	results := make([]processor.Result[Standing], len(tasks))
 	commands := make([]*command, len(tasks))
 	for i, t := range tasks {
 		commands[i] = &command{order: t.Args.OrderID, holds: true, apply: func(b *books) error {
 			order, _, err := b.expire(t.Args.OrderID, t.ID)
-			results[i].Value = Standing{t.Args.OrderID, order.State}
+			results[i] = processor.Result[Standing]{Value: Standing{t.Args.OrderID, order.State}}
+			if order.State == AwaitingPayment {
+				results[i].Err = millrace.Snooze(order.PayBy.Sub(b.now))
+			}
 			return err
 		}}
 		if err := validateOrderID(t.Args.OrderID); err != nil {
@@ -52,7 +56,7 @@ func (o *Orders) expire(ctx context.Context, tasks []millrace.Task[Reminder]) ([
 		}
 	}
 	for i, err := range o.ledger.do(ctx, commands...) {
-		if results[i].Err == nil {
+		if err != nil {
 			results[i].Err = permanent(err)
 		}
 	}

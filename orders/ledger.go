@@ -40,6 +40,7 @@ type command struct {
 	ctx       context.Context
 	order     string // its id; empty for none
 	skus      []string
+	bytes     int    // of what it adds to the order, about
 	holds     bool   // it is also about the stock that the order holds
 	reference string // of a payment
 	apply     func(*books) error
@@ -75,40 +76,45 @@ func (l *ledger) do(ctx context.Context, commands ...*command) []error {
 	return errs
 }
 
-// work deals with what waits until nothing does.
+// work deals with what waits until nothing does. Those that have to be applied again
+// are joined by those that have come meanwhile, so that nobody waits for the end of a
+// contest of others.
 func (l *ledger) work() {
-	for {
-		l.mu.Lock()
-		group := l.waiting[:min(len(l.waiting), maxGroup)]
-		l.waiting = slices.Clone(l.waiting[len(group):])
-		l.busy = len(group) > 0
-		l.mu.Unlock()
+	var group []*command
+	for tries := 0; ; tries++ {
 		if len(group) == 0 {
-			return
+			tries = 0
 		}
-		l.settle(group)
-	}
-}
-
-// settle tries until every command is done with.
-func (l *ledger) settle(group []*command) {
-	for tries := 0; len(group) > 0; tries++ {
 		if tries > 1 {
 			// The one who was faster is done, so the first time again is at once.
 			time.Sleep(rand.N(min(time.Millisecond<<min(tries, 10), maxJitter)))
 		}
-		group = slices.DeleteFunc(group, func(c *command) bool {
-			if c.ctx.Err() == nil {
-				return false
-			}
-			c.done <- fmt.Errorf("%w: the orders are busy: %w", millrace.ErrUnavailable, context.Cause(c.ctx))
-			return true
-		})
+		if group = l.join(group); len(group) == 0 {
+			return
+		}
 		group = l.round(group)
 	}
 }
 
 const maxJitter = 50 * time.Millisecond
+
+// join adds to a group what waits, and takes out of it those whose time is over. When
+// it returns none, the work is done.
+func (l *ledger) join(group []*command) []*command {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	group = slices.DeleteFunc(append(group, l.waiting...), func(c *command) bool {
+		if c.ctx.Err() == nil {
+			return false
+		}
+		c.done <- fmt.Errorf("%w: the orders are busy: %w", millrace.ErrUnavailable, context.Cause(c.ctx))
+		return true
+	})
+	n := min(len(group), maxGroup)
+	l.waiting = slices.Clone(group[n:])
+	l.busy = n > 0
+	return group[:n:n]
+}
 
 // round applies commands and writes what has changed. It returns those that have to
 // be applied again.
@@ -150,9 +156,21 @@ func (l *ledger) turn() (end func()) {
 
 const maxTurn = 5 * time.Second
 
-// pageful is how many of the next commands are written together. What an order holds
-// is not known yet: if it turns out to be too much, each is on its own.
+// pageful is how many of the next commands are written together, as far as that is
+// known before they are read: see fitting.
 func pageful(group []*command) int {
+	for i, c := range group {
+		if i > 0 && (c.alone || group[0].alone) {
+			group = group[:i]
+			break
+		}
+	}
+	return fitting(nil, group)
+}
+
+// fitting is how many of the next commands fit into one batch. With the books it is
+// known what an order brings along that is there already.
+func fitting(b *books, group []*command) int {
 	skus := map[string]bool{}
 	writes, bytes := 0, 0
 	for i, c := range group {
@@ -160,8 +178,11 @@ func pageful(group []*command) int {
 			skus[sku] = true
 		}
 		writes += 4 // an order, two events, and perhaps a payment
-		bytes += 1<<10 + 200*len(c.skus)
-		if i > 0 && (writes+len(skus) > streams.MaxWrites || bytes > streams.MaxCommit || c.alone || group[0].alone) {
+		bytes += 1<<10 + 200*len(c.skus) + c.bytes
+		if b != nil && b.orders[c.order] != nil {
+			bytes += b.orders[c.order].size
+		}
+		if i > 0 && (writes+len(skus) > streams.MaxWrites || bytes > streams.MaxCommit) {
 			return i
 		}
 	}
@@ -173,21 +194,23 @@ func pageful(group []*command) int {
 func (l *ledger) transact(group []*command) (again []*command) {
 	ctx := context.Background() // reads and writes have a time limit of their own
 	b, group := l.open(ctx, slices.Clone(group))
+	n := fitting(b, group)
+	group, again = group[:n], group[n:]
 	for _, c := range group {
 		c.err = c.apply(b)
 	}
 	switch err := l.write(ctx, b); {
 	case errors.Is(err, millrace.ErrConflict):
-		return group
+		return append(group, again...)
 	case errors.Is(err, millrace.ErrInvalid) && len(group) > 1:
 		// It is not known which of them: each is on its own now.
 		for _, c := range group {
 			c.alone = true
 		}
-		return group
+		return append(group, again...)
 	case err != nil:
 		refuse(group, err)
-		return nil
+		return again
 	}
 	for _, c := range group {
 		if c.err == nil && c.written != nil {
@@ -195,7 +218,7 @@ func (l *ledger) transact(group []*command) (again []*command) {
 		}
 		c.done <- c.err
 	}
-	return nil
+	return again
 }
 
 func refuse(group []*command, err error) {

@@ -134,11 +134,8 @@ func (o *Orders) recorded(ctx context.Context, id string) (Order, string, error)
 	if err != nil {
 		return Order{}, "", err
 	}
-	var order Order
-	if err := json.Unmarshal(data, &order); err != nil {
-		return Order{}, "", fmt.Errorf("order %s is not readable: %w", id, err)
-	}
-	return order, versionOf(revision), nil
+	found := orderOf(streams.Entry{Key: orderKey(id), Value: data, Revision: revision})
+	return found.value, versionOf(revision), found.err
 }
 
 // pending is the order as its task tells it.

@@ -54,7 +54,15 @@ func (p Payment) Validate() error {
 	return nil
 }
 
-// fits says whether the payment is what the order costs, and its customer's.
+// isOf says whether it can be a payment of the order's customer.
+func (p Payment) isOf(o Order) error {
+	if p.CustomerID != "" && p.CustomerID != o.CustomerID {
+		return Violations{{"body.customer_id", "the order is another customer's"}}
+	}
+	return nil
+}
+
+// fits says whether the payment is what the order costs, and one of not too many.
 func (p Payment) fits(o Order) error {
 	var v Violations
 	if p.Currency != o.Currency {
@@ -62,9 +70,6 @@ func (p Payment) fits(o Order) error {
 	}
 	if p.AmountMinor != o.TotalMinor {
 		v.add("body.amount_minor", "the order costs %d", o.TotalMinor)
-	}
-	if p.CustomerID != "" && p.CustomerID != o.CustomerID {
-		v.add("body.customer_id", "the order is another customer's")
 	}
 	if len(v) > 0 {
 		return v

@@ -82,6 +82,7 @@ func placing(p Placement, apply func(*books) error) *command {
 		c.skus = make([]string, len(p.Items))
 		for i, l := range p.Items {
 			c.skus[i] = l.SKU
+			c.bytes += 100 + len(l.SKU) + len(l.Description)
 		}
 		slices.Sort(c.skus)
 		c.skus = slices.Compact(c.skus)

@@ -40,15 +40,13 @@ const leftAfter = 2 * time.Minute
 // the order and what follows from it. In normal life there are none.
 func (o *Orders) reconcile(ctx context.Context, t millrace.Task[struct{}]) (r Reconciled, err error) {
 	err = o.bucket.Each(ctx, orderPrefix+">", func(e streams.Entry) error {
-		found := leafOf[Order](e)
+		found := orderOf(e)
 		if found.err != nil || !found.there {
 			return nil // who looks at it is told
 		}
 		r.Looked++
 		order := found.value
 		switch {
-		case orderKey(order.ID) != e.Key || len(order.History) == 0:
-			return nil
 		case order.State == AwaitingPayment && time.Since(order.PayBy) > leftAfter:
 			left, err := o.overdue(ctx, order.ID, t.ID)
 			r.Expired += bit(left)
@@ -71,8 +69,13 @@ func (o *Orders) reconcile(ctx context.Context, t millrace.Task[struct{}]) (r Re
 	return r, err
 }
 
-// overdue ends an order that was not paid in time, though nothing reminded of it.
+// overdue ends an order that was not paid in time, if nothing is left that reminds of
+// it. When there was no worker for a while, a reminder is only late.
 func (o *Orders) overdue(ctx context.Context, id, taskID string) (expired bool, err error) {
+	found, err := o.store.Lookup(ctx, expireTaskID(id))
+	if errors.Is(err, millrace.ErrUnavailable) || err == nil && !found.Record.State.Final() {
+		return false, nil
+	}
 	c := &command{order: id, holds: true, apply: func(b *books) (err error) {
 		_, expired, err = b.expire(id, taskID)
 		return err

@@ -57,7 +57,10 @@ func (s Stock) counted(onHand int64, at time.Time) (Stock, error) {
 
 // adjusted is s after an adjustment, which counts once.
 func (s Stock) adjusted(a Adjustment) (Stock, error) {
-	if slices.ContainsFunc(s.Adjustments, func(done Adjustment) bool { return done.ID == a.ID }) {
+	if i := slices.IndexFunc(s.Adjustments, func(done Adjustment) bool { return done.ID == a.ID }); i >= 0 {
+		if done := s.Adjustments[i]; done.Delta != a.Delta {
+			return s, fmt.Errorf("%w: an adjustment with the id %q was made before, of %d", millrace.ErrConflict, a.ID, done.Delta)
+		}
 		return s, nil
 	}
 	if s.OnHand+a.Delta < 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,7 @@ func (o *Orders) AdjustStock(ctx context.Context, sku string, a Adjustment) (Sto
 		v.add("body.reason", "an adjustment needs a reason")
 	}
 	v.text("body.reason", a.Reason, MaxTextLen)
+	v.text("body.id", a.ID, MaxNameLen)
 	if a.Delta == 0 || a.Delta > MaxOnHand || a.Delta < -MaxOnHand {
 		v.add("body.delta", "delta must be -%d to %d, and not 0", int64(MaxOnHand), int64(MaxOnHand))
 	}
@@ -79,11 +81,13 @@ func (o *Orders) changeStock(ctx context.Context, sku string, change func(*leaf[
 	}
 	c := &command{skus: []string{sku}, apply: func(b *books) (err error) {
 		leaf := b.stock[sku]
-		if s, err = change(leaf); err == nil {
-			s.SKU = sku
+		if s, err = change(leaf); err != nil {
+			return err
+		}
+		if s.SKU = sku; !leaf.there || !reflect.DeepEqual(s, leaf.value) {
 			leaf.write(s)
 		}
-		return err
+		return nil
 	}}
 	c.written = func(b *books) { version = stockVersion(b.stock[sku].revision) }
 	if err := o.ledger.do(ctx, c)[0]; err != nil {

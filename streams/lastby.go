@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -48,15 +49,19 @@ func (s *Store) lastOf(ctx context.Context, stream string, most int, filters []s
 		if err != nil {
 			return nil, fmt.Errorf("look up in %s: %w", stream, err)
 		}
+		// What was written again meanwhile comes again. (It would be missing if the server
+		// were asked, as it can be, for what there was at first: that is gone.)
+		if len(found) > 0 {
+			found = slices.DeleteFunc(found, func(old stored) bool {
+				return slices.ContainsFunc(some, func(st stored) bool { return st.subject == old.subject })
+			})
+		}
 		found = append(found, some...)
 		left := end.Get("Nats-Num-Pending")
 		if left == "" || left == "0" || len(some) == 0 {
 			return found, nil
 		}
 		ask.Seq = some[len(some)-1].seq + 1
-		if ask.UpToSeq, err = strconv.ParseUint(end.Get("Nats-UpTo-Sequence"), 10, 64); err != nil {
-			return nil, fmt.Errorf("look up in %s: sequence: %w", stream, err)
-		}
 	}
 }
 
@@ -100,7 +105,6 @@ type directGet struct {
 	MaxBytes  int        `json:"max_bytes,omitzero"`
 	Seq       uint64     `json:"seq,omitzero"`
 	StartTime *time.Time `json:"start_time,omitzero"`
-	UpToSeq   uint64     `json:"up_to_seq,omitzero"`
 }
 
 // getDirect gets so many messages at most. It also returns the headers of the
