@@ -3,38 +3,19 @@ package orders_test
 import (
 	"encoding/json"
 	"errors"
-	"runtime"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server/ats"
 
 	"millrace"
 	"millrace/orders"
+	"millrace/test/broker"
 )
 
-// bubble runs do on virtual time, from now on: to the server's clock, of which there
-// is one per process, the year 2000, in which bubbles begin, is long ago.
+// bubble runs do on virtual time, from now on.
 func bubble(t *testing.T, do func(t *testing.T)) {
 	t.Helper()
-	ats.Register()
-	defer ats.Unregister()
-	now := time.Now()
-	emptyPools()
-	defer emptyPools() // also if it fails
-	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(now))
-		do(t)
-	})
-}
-
-// emptyPools makes sure that no timer crosses a bubble's border: the NATS client
-// keeps used ones in a pool, and a pool forgets in two collections what it holds.
-func emptyPools() {
-	runtime.GC()
-	runtime.GC()
+	broker.Bubble(t, time.Now(), do)
 }
 
 // reconcile has the orders looked through, and returns what was found.
