@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,33 +17,27 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"millrace/embedded"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // feeding is a gateway on a server that can go away and come back.
 type feeding struct {
 	t      *testing.T
-	cfg    embedded.Config
+	broker *broker.Broker
 	store  *streams.Store
 	g      *Gateway
 	url    string
 	stop   func() // the gateway
 	client *http.Client
-
-	mu     sync.Mutex
-	server *embedded.Server
 }
 
 func newFeeding(t *testing.T, cfg Config) *feeding {
 	t.Helper()
-	f := &feeding{t: t, cfg: embedded.Config{DataDir: filepath.Join(t.TempDir(), "data"), Port: -1, Sync: time.Minute}, client: &http.Client{Transport: &http.Transport{}}}
-	f.startServer()
-	t.Cleanup(f.stopServer)
+	f := &feeding{t: t, broker: broker.NewWith(t, embedded.Config{Port: -1, Sync: time.Minute}), client: &http.Client{Transport: &http.Transport{}}}
 	var err error
-	if f.store, err = streams.Open(t.Context(), streams.Config{InProcess: f}); err != nil {
+	if f.store, err = streams.Open(t.Context(), streams.Config{InProcess: f.broker}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.store.Close)
@@ -67,36 +60,6 @@ func newFeeding(t *testing.T, cfg Config) *feeding {
 	})
 	f.url = "http://" + f.g.Addr().String()
 	return f
-}
-
-func (f *feeding) startServer() {
-	server, err := embedded.Start(context.Background(), f.cfg)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.server = server
-}
-
-func (f *feeding) stopServer() {
-	f.mu.Lock()
-	server := f.server
-	f.server = nil
-	f.mu.Unlock()
-	if server != nil {
-		server.Shutdown()
-	}
-}
-
-// InProcessConn connects to the server that runs now.
-func (f *feeding) InProcessConn() (net.Conn, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.server == nil {
-		return nil, nats.ErrNoServers
-	}
-	return f.server.InProcessConn()
 }
 
 // happen writes an event of an order, and the order if it is the first.
@@ -232,8 +195,8 @@ func TestWatchAcrossARestart(t *testing.T) {
 	all, one := f.watch("/v1/orders/events?after=0", ""), f.watch("/v1/orders/a/events", "")
 	all.expect("a/1")
 	one.expect("a/1")
-	f.stopServer()
-	f.startServer()
+	f.broker.Stop()
+	f.broker.Start()
 	f.eventually("the store is back", func() bool { return f.store.Ready(t.Context()) == nil })
 	f.happen("a", 2, 3)
 	all.expect("a/2", "a/3")

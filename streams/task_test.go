@@ -9,21 +9,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"millrace"
-	"millrace/embedded"
 	"millrace/streams"
 )
 
 func TestTaskIsFoundWhateverBecameOfIt(t *testing.T) {
-	server, err := embedded.Start(t.Context(), embedded.Config{DataDir: t.TempDir(), Port: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Shutdown()
-	store, err := streams.Open(t.Context(), streams.Config{InProcess: server})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
+	store := open(t, newBroker(t), streams.Config{})
 	want := millrace.RawTask{
 		ID: "t1", Kind: "order.placed", Queue: "bulk", Args: json.RawMessage(`{"n":1}`),
 		Options: millrace.Options{Tags: []string{"a"}}, SubmittedAt: time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC),

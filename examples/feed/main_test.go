@@ -8,29 +8,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
-	"millrace/embedded"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // The example does what it says: it follows the feed, and goes on where it was.
 func TestFeed(t *testing.T) {
-	server, err := embedded.Start(t.Context(), embedded.Config{DataDir: t.TempDir(), Port: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Shutdown()
-	store, err := streams.Open(t.Context(), streams.Config{InProcess: server})
+	b := broker.New(t)
+	store, err := streams.Open(t.Context(), streams.Config{InProcess: b})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	nc, err := nats.Connect("", nats.InProcessServer(server))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc := broker.Inspect(t, b).Conn()
 	happen := func(numbers ...int) {
 		t.Helper()
 		for _, n := range numbers {
