@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"millrace"
@@ -37,6 +38,8 @@ type Scheduler struct {
 	log   *slog.Logger
 
 	moving chan struct{} // holds one while somebody moves tasks
+	rested time.Time     // when the next may be, for who holds that
+	took   atomic.Int64  // nanoseconds that the last move took
 }
 
 // New returns a scheduler for the store.
@@ -81,8 +84,18 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return failed
 }
 
-// maxMoved is how much is moved at once.
-const maxMoved = 500
+// How much is moved at once. A task that is new waits in its queue's log behind what
+// was moved before it: so it is as little as keeps up the rate, which is more while
+// many others write to the same log.
+const (
+	leastMove = 2 * time.Millisecond // what a move may take at least
+	maxMoved  = 500
+)
+
+func (s *Scheduler) page() int {
+	took := max(time.Duration(s.took.Load()), leastMove)
+	return min(max(int(took.Seconds()*float64(s.cfg.MoveRate)), 1), maxMoved)
+}
 
 // move brings what is due in one shard to where it belongs, until ctx ends.
 func (s *Scheduler) move(ctx context.Context, puller *streams.DuePuller) {
@@ -92,6 +105,7 @@ func (s *Scheduler) move(ctx context.Context, puller *streams.DuePuller) {
 		}
 	}()
 	for failures := 0; ctx.Err() == nil; {
+		puller.Page = s.page()
 		due, err := puller.Next(ctx, maxMoved)
 		if err != nil {
 			failures++
@@ -144,24 +158,35 @@ func (s *Scheduler) deal(ctx context.Context, due []*streams.Due) {
 	dealing.Wait()
 }
 
-// moveTasks moves some tasks, and rests for as long as so many may take, whoever of
-// us does it.
+// moveTasks moves some tasks, and rests until as many more may be moved, whoever of us
+// does it.
 func (s *Scheduler) moveTasks(ctx context.Context, tasks []*streams.Due) {
 	if len(tasks) == 0 {
 		return
 	}
 	s.moving <- struct{}{}
 	defer func() { <-s.moving }()
-	rested := time.NewTimer(time.Duration(len(tasks)) * time.Second / time.Duration(s.cfg.MoveRate))
-	defer rested.Stop()
+	start := time.Now()
+	// A rest that was too long is made up for, since timers are late by as much as a
+	// small page takes.
+	if earliest := start.Add(-mostLate); s.rested.Before(earliest) {
+		s.rested = earliest
+	}
+	s.rested = s.rested.Add(time.Duration(len(tasks)) * time.Second / time.Duration(s.cfg.MoveRate))
 	if err := s.store.Move(context.WithoutCancel(ctx), tasks); err != nil {
 		s.log.Warn("tasks that are due cannot be moved yet, trying again", "error", err)
 	}
+	s.took.Store(int64(time.Since(start)))
+	rest := time.NewTimer(time.Until(s.rested))
+	defer rest.Stop()
 	select {
-	case <-rested.C:
+	case <-rest.C:
 	case <-ctx.Done():
 	}
 }
+
+// mostLate is how late the next move may be and still be made up for.
+const mostLate = 20 * time.Millisecond
 
 // fireAgain is how soon it is tried again to fire a schedule: its queue may be full.
 // What it says may be wrong too, so that it has to be replaced.

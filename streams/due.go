@@ -33,6 +33,10 @@ type Due struct {
 // DuePuller asks for what is due. It is not for several goroutines at once. Close
 // it when done.
 type DuePuller struct {
+	// Page is how many tasks Next returns at most of those that waited for the same
+	// second. Zero means as many as there is room for.
+	Page int
+
 	*pull
 	shard   int
 	seconds []*second // that have come, and of which not all is handed out
@@ -69,7 +73,11 @@ func (p *DuePuller) Next(ctx context.Context, room int) ([]*Due, error) {
 	if len(p.seconds) == 0 {
 		return out, nil
 	}
-	some, err := p.seconds[0].take(ctx, room)
+	page := room
+	if p.Page > 0 {
+		page = min(p.Page, room)
+	}
+	some, err := p.seconds[0].take(ctx, page)
 	if err == nil && len(some) == 0 {
 		err = p.seconds[0].leave(ctx)
 		p.seconds = p.seconds[1:]
