@@ -142,8 +142,9 @@ func (l *ledger) round(group []*command) (again []*command) {
 	return again
 }
 
-// turn waits until nobody else is at what is contested. Nothing depends on it, but
-// else all of several workers but one would work in vain.
+// turn waits until nobody else is at what is contested, for a while: those who come
+// meanwhile wait too, and the one whose turn it is may have died. Nothing depends on
+// it, but else all of several workers but one would work in vain.
 func (l *ledger) turn() (end func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxTurn)
 	defer cancel()
@@ -154,7 +155,7 @@ func (l *ledger) turn() (end func()) {
 	return end
 }
 
-const maxTurn = 5 * time.Second
+const maxTurn = 100 * time.Millisecond
 
 // pageful is how many of the next commands are written together, as far as that is
 // known before they are read: see fitting.

@@ -1,10 +1,12 @@
 package orders
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"millrace/embedded"
 	"millrace/streams"
@@ -45,35 +47,63 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// One entry changes whenever it is to be written. Who comes meanwhile, for another one,
-// is dealt with in the next round.
-func TestAContestHoldsUpNobody(t *testing.T) {
+// openLedger is a shop with ten of two SKUs, and what takes one of those.
+func openLedger(t *testing.T) (o *Orders, take func(sku string, before func()) error) {
+	t.Helper()
 	server, err := embedded.Start(t.Context(), embedded.Config{DataDir: t.TempDir(), Port: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.Shutdown()
+	t.Cleanup(server.Shutdown)
 	store, err := streams.Open(t.Context(), streams.Config{InProcess: server})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
-	mine, rival := New(store, Config{}), New(store, Config{})
-	for i, err := range mine.SetStocks(t.Context(), []Count{{"HOT", 10}, {"COLD", 10}}) {
+	t.Cleanup(store.Close)
+	o = New(store, Config{})
+	for i, err := range o.SetStocks(t.Context(), []Count{{"HOT", 10}, {"COLD", 10}}) {
 		if err != nil {
 			t.Fatal(i, err)
 		}
 	}
-	take := func(sku string, before func()) error {
-		return mine.ledger.do(t.Context(), &command{skus: []string{sku}, apply: func(b *books) error {
+	return o, func(sku string, before func()) error {
+		return o.ledger.do(t.Context(), &command{skus: []string{sku}, apply: func(b *books) error {
 			before()
 			b.stock[sku].write(b.stock[sku].value.reserved(1, b.now))
 			return nil
 		}})[0]
 	}
+}
+
+// Somebody dies when it is their turn. Who waits for the next one does not do so for
+// long, and holds up nobody who is after other goods.
+func TestADeadOnesTurn(t *testing.T) {
+	o, take := openLedger(t)
+	if _, err := o.bucket.TakeTurn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for range 3 {
+		o.ledger.contest.changed[stockKey("HOT")] = time.Now()
+		hot := make(chan error, 1)
+		go func() { hot <- take("HOT", func() {}) }()
+		if err := errors.Join(take("COLD", func() {}), <-hot); err != nil {
+			t.Error(err)
+		}
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// One entry changes whenever it is to be written. Who comes meanwhile, for another one,
+// is dealt with in the next round.
+func TestAContestHoldsUpNobody(t *testing.T) {
+	mine, take := openLedger(t)
+	rival := New(mine.store, Config{})
 	cold := make(chan error, 1)
 	rounds, disturbed := 0, true
-	err = take("HOT", func() {
+	err := take("HOT", func() {
 		if rounds++; rounds == 1 {
 			go func() { cold <- take("COLD", func() {}) }()
 			for waits := 0; waits == 0; runtime.Gosched() {
