@@ -127,19 +127,40 @@ func (l *ledger) round(group []*command) (again []*command) {
 		}
 		return is
 	})
-	for len(free) > 0 {
-		n := pageful(free)
-		again = append(again, l.transact(free[:n])...)
-		free = free[n:]
-	}
+	again = l.pages(free, len(free))
 	for len(contested) > 0 {
-		n := pageful(contested)
+		n := min(len(contested), maxHeld)
 		end := l.turn()
-		again = append(again, l.transact(contested[:n])...)
+		again = append(again, l.pages(contested[:n], maxHeldPages)...)
 		end()
 		contested = contested[n:]
 	}
 	return again
+}
+
+// How many commands, and how many batches of them, are dealt with in one turn. What
+// one batch has left in the books need not be read for the next.
+const (
+	maxHeld      = 512
+	maxHeldPages = 3
+)
+
+// pages deals with commands batch by batch, most batches at most. It returns those
+// that have to be applied again.
+func (l *ledger) pages(group []*command, most int) (again []*command) {
+	b := newBooks(l.cfg)
+	for range most {
+		if len(group) == 0 {
+			break
+		}
+		n := pageful(group)
+		left, done := l.transact(b, group[:n])
+		again = append(again, left...)
+		if group = group[n:]; !done {
+			b = newBooks(l.cfg) // these are not what there is
+		}
+	}
+	return append(again, group...)
 }
 
 // turn waits until nobody else is at what is contested, for a while: those who come
@@ -155,7 +176,7 @@ func (l *ledger) turn() (end func()) {
 	return end
 }
 
-const maxTurn = 100 * time.Millisecond
+const maxTurn = 500 * time.Millisecond
 
 // pageful is how many of the next commands are written together, as far as that is
 // known before they are read: see fitting.
@@ -178,7 +199,10 @@ func fitting(b *books, group []*command) int {
 		for _, sku := range c.skus {
 			skus[sku] = true
 		}
-		writes += 4 // an order, two events, and perhaps a payment
+		writes += 3 // an order and two events
+		if c.reference != "" {
+			writes++
+		}
 		bytes += 1<<10 + 200*len(c.skus) + c.bytes
 		if b != nil && b.orders[c.order] != nil {
 			bytes += b.orders[c.order].size
@@ -191,10 +215,10 @@ func fitting(b *books, group []*command) int {
 }
 
 // transact applies commands and writes what has changed, together. It returns those
-// that have to be applied again.
-func (l *ledger) transact(group []*command) (again []*command) {
+// that have to be applied again, and whether the books are as they are kept.
+func (l *ledger) transact(b *books, group []*command) (again []*command, done bool) {
 	ctx := context.Background() // reads and writes have a time limit of their own
-	b, group := l.open(ctx, slices.Clone(group))
+	group = l.open(ctx, b, slices.Clone(group))
 	n := fitting(b, group)
 	group, again = group[:n], group[n:]
 	for _, c := range group {
@@ -202,16 +226,16 @@ func (l *ledger) transact(group []*command) (again []*command) {
 	}
 	switch err := l.write(ctx, b); {
 	case errors.Is(err, millrace.ErrConflict):
-		return append(group, again...)
+		return append(group, again...), false
 	case errors.Is(err, millrace.ErrInvalid) && len(group) > 1:
 		// It is not known which of them: each is on its own now.
 		for _, c := range group {
 			c.alone = true
 		}
-		return append(group, again...)
+		return append(group, again...), false
 	case err != nil:
 		refuse(group, err)
-		return again
+		return again, false
 	}
 	for _, c := range group {
 		if c.err == nil && c.written != nil {
@@ -219,7 +243,7 @@ func (l *ledger) transact(group []*command) (again []*command) {
 		}
 		c.done <- c.err
 	}
-	return again
+	return again, true
 }
 
 func refuse(group []*command, err error) {
@@ -245,12 +269,13 @@ func (l *ledger) write(ctx context.Context, b *books) error {
 	return nil
 }
 
-// open reads what commands are about, and returns those that it can be read for.
-func (l *ledger) open(ctx context.Context, group []*command) (*books, []*command) {
-	b := newBooks(l.cfg)
+// open reads what commands are about and is not in the books, and returns those
+// commands that it can be read for.
+func (l *ledger) open(ctx context.Context, b *books, group []*command) []*command {
+	b.now = time.Now().UTC()
 	if err := l.read(ctx, b, group); err != nil {
 		refuse(group, err)
-		return b, nil
+		return nil
 	}
 	// What an order holds is known only now.
 	var holding []*command
@@ -265,9 +290,9 @@ func (l *ledger) open(ctx context.Context, group []*command) (*books, []*command
 	}
 	if err := l.read(ctx, b, holding); err != nil {
 		refuse(group, err)
-		return b, nil
+		return nil
 	}
-	return b, slices.DeleteFunc(group, func(c *command) bool {
+	return slices.DeleteFunc(group, func(c *command) bool {
 		err := b.unreadable(c)
 		if err != nil {
 			c.done <- err
