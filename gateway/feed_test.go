@@ -68,7 +68,7 @@ func (f *feeding) happen(order string, numbers ...int) {
 	for _, n := range numbers {
 		var writes []streams.Write
 		if n == 1 {
-			writes = []streams.Write{{Key: "order." + order, Value: fmt.Appendf(nil, `{"order_id":%q,"status":"placed"}`, order)}}
+			writes = []streams.Write{{Key: "order." + order, Value: fmt.Appendf(nil, `{"id":%q,"state":"placed","history":[{"state":"placed"}]}`, order)}}
 		}
 		if _, err := f.store.Ledger().Commit(f.t.Context(), writes, []streams.Event{testEvent(order, n)}); err != nil {
 			f.t.Fatal(err)
