@@ -59,11 +59,14 @@ func (o *Orders) act(ctx context.Context, action Action, id string, c *command, 
 	if err := validateOrderID(id); err != nil {
 		return Order{}, "", err
 	}
+	var state State // that this has brought it to
 	c.apply = func(b *books) (err error) {
 		order, err = do(b)
+		state = order.State
 		return err
 	}
-	c.written = func(b *books) { version = versionOf(b.orders[id].revision) }
+	// More may have happened to it in the same batch, and it has one version after it.
+	c.written = func(b *books) { order, version = b.orders[id].value, versionOf(b.orders[id].revision) }
 	for {
 		if err = o.ledger.do(ctx, c)[0]; !errors.Is(err, millrace.ErrNotFound) {
 			break
@@ -82,7 +85,7 @@ func (o *Orders) act(ctx context.Context, action Action, id string, c *command, 
 	}
 	// It is done, whether or not somebody still waits to hear of it.
 	ctx = context.WithoutCancel(ctx)
-	if order.State == Paid || order.State == Cancelled {
+	if state == Paid || state == Cancelled {
 		o.callOff(ctx, id)
 	}
 	return order, version, o.followUp(ctx, order)

@@ -67,6 +67,24 @@ func orderOf(e streams.Entry) *leaf[Order] {
 	return l
 }
 
+// sizeOf is how many bytes a command brings along that are there already. Nothing is
+// known without books.
+func (b *books) sizeOf(c *command) int {
+	if b == nil {
+		return 0
+	}
+	size := 0
+	if order := b.orders[c.order]; order != nil {
+		size += order.size
+	}
+	for _, sku := range c.skus {
+		if stock := b.stock[sku]; stock != nil {
+			size += stock.size
+		}
+	}
+	return size
+}
+
 // missing are the keys of what commands are about and has no leaf, with what to do
 // when that is found, or is not.
 func (b *books) missing(group []*command) map[string]func(streams.Entry) {

@@ -204,9 +204,7 @@ func fitting(b *books, group []*command) int {
 			writes++
 		}
 		bytes += 1<<10 + 200*len(c.skus) + c.bytes
-		if b != nil && b.orders[c.order] != nil {
-			bytes += b.orders[c.order].size
-		}
+		bytes += b.sizeOf(c)
 		if i > 0 && (writes+len(skus) > streams.MaxWrites || bytes > streams.MaxCommit) {
 			return i
 		}

@@ -39,6 +39,7 @@ const leftAfter = 2 * time.Minute
 // reconcile repairs orders whose reminder is lost: a process may have died between
 // the order and what follows from it. In normal life there are none.
 func (o *Orders) reconcile(ctx context.Context, t millrace.Task[struct{}]) (r Reconciled, err error) {
+	var failed []error // one that cannot be repaired holds up none behind it
 	err = o.bucket.Each(ctx, orderPrefix+">", func(e streams.Entry) error {
 		found := orderOf(e)
 		if found.err != nil || !found.there {
@@ -50,23 +51,21 @@ func (o *Orders) reconcile(ctx context.Context, t millrace.Task[struct{}]) (r Re
 		case order.State == AwaitingPayment && time.Since(order.PayBy) > leftAfter:
 			left, err := o.overdue(ctx, order.ID, t.ID)
 			r.Expired += bit(left)
-			return err
+			failed = append(failed, err)
 		case order.State == Paid && !o.cfg.ByHand && time.Since(order.History[len(order.History)-1].At) > leftAfter:
 			left, err := o.unfulfilled(ctx, order.ID)
 			r.Unfulfilled += bit(left)
-			return err
+			failed = append(failed, err)
 		}
-		return nil
+		return context.Cause(ctx)
 	})
 	if n := r.Expired + r.Unfulfilled; n > 0 {
 		o.found.Add(uint64(n))
 		o.cfg.Logger.Warn("orders had been left behind, and are repaired", "expired", r.Expired, "unfulfilled", r.Unfulfilled)
 	}
-	if err != nil {
-		return r, err
-	}
+	failed = append(failed, err)
 	r.Forgotten, err = o.forget(ctx)
-	return r, err
+	return r, errors.Join(append(failed, err)...)
 }
 
 // overdue ends an order that was not paid in time, if nothing is left that reminds of

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"millrace"
-	"millrace/streams"
 )
 
 // Stock returns what there is of a SKU, and its version, which changes whenever that
@@ -37,7 +36,8 @@ func stockVersion(revision uint64) string { return fmt.Sprintf("s%d", revision) 
 // tracked already.
 func (o *Orders) SetStock(ctx context.Context, sku string, onHand int64, version string) (Stock, string, error) {
 	return o.changeStock(ctx, sku, func(l *leaf[Stock]) (Stock, error) {
-		if version != "" && (!l.there || version != "*" && version != stockVersion(l.revision)) {
+		// What another command of the same batch has done to it counts as well.
+		if version != "" && (!l.there || version != "*" && (l.changed || version != stockVersion(l.revision))) {
 			return l.value, fmt.Errorf("stock of %q: %w", sku, ErrChanged)
 		}
 		return l.value.counted(onHand, time.Now().UTC())
@@ -89,7 +89,8 @@ func (o *Orders) changeStock(ctx context.Context, sku string, change func(*leaf[
 		}
 		return nil
 	}}
-	c.written = func(b *books) { version = stockVersion(b.stock[sku].revision) }
+	// Others may have changed it in the same batch, and it has one version after it.
+	c.written = func(b *books) { s, version = b.stock[sku].value, stockVersion(b.stock[sku].revision) }
 	if err := o.ledger.do(ctx, c)[0]; err != nil {
 		return s, "", err
 	}
@@ -132,31 +133,42 @@ func (o *Orders) SetStocks(ctx context.Context, counts []Count) []error {
 // ListStock returns up to limit SKUs that are tracked, in alphabetical order, from the
 // first after that one.
 func (o *Orders) ListStock(ctx context.Context, after string, limit int) ([]Stock, error) {
-	// The broker has them in the order of their last change. So all are looked at, and
-	// the first of those that are wanted kept.
+	// The broker has them in the order of their last change. So all names are looked at,
+	// but only what is on the page is read.
+	keys, err := o.bucket.Keys(ctx, stockPrefix+">")
+	if err != nil {
+		return nil, err
+	}
+	var skus []string
+	for _, key := range keys {
+		if sku, ok := decodeKey(strings.TrimPrefix(key, stockPrefix)); ok && sku > after {
+			skus = append(skus, sku)
+		}
+	}
+	slices.Sort(skus)
 	var page []Stock
-	err := o.bucket.Each(ctx, stockPrefix+">", func(e streams.Entry) error {
-		sku, ok := decodeKey(strings.TrimPrefix(e.Key, stockPrefix))
-		if !ok || sku <= after || len(page) == limit && sku >= page[limit-1].SKU {
-			return nil
+	for some := range slices.Chunk(skus, max(limit, 1)) {
+		for i, sku := range some {
+			some[i] = stockKey(sku)
 		}
-		s := leafOf[Stock](e)
-		if s.err != nil {
-			return s.err
+		found, err := o.bucket.Read(ctx, some)
+		if err != nil {
+			return nil, err
 		}
-		if !s.there {
-			return nil
+		for _, key := range some {
+			s := leafOf[Stock](found[key])
+			if s.err != nil {
+				return nil, s.err
+			}
+			if s.there { // its name may be all that is left
+				page = append(page, s.value)
+			}
 		}
-		i, found := slices.BinarySearchFunc(page, sku, func(s Stock, sku string) int { return strings.Compare(s.SKU, sku) })
-		if found {
-			page[i] = s.value // it was changed meanwhile
-			return nil
+		if len(page) >= limit {
+			break
 		}
-		page = slices.Insert(page, i, s.value)
-		page = page[:min(len(page), limit)]
-		return nil
-	})
-	return page, err
+	}
+	return page[:min(len(page), limit)], nil
 }
 
 func validateSKU(sku string) error {

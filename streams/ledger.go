@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace"
 )
@@ -65,6 +66,26 @@ func (l Ledger) Read(ctx context.Context, keys []string) (map[string]Entry, erro
 		}
 	}
 	return all, nil
+}
+
+// Keys returns the keys that match a filter, in no order. Some may be all that is left
+// of an entry that was removed.
+func (l Ledger) Keys(ctx context.Context, filter string) ([]string, error) {
+	ctx, cancel := l.store.replies.link.bind(ctx)
+	defer cancel()
+	stream, err := l.store.js.Stream(ctx, bucketStream(l.name))
+	if err != nil {
+		return nil, fmt.Errorf("%w: keys of %s: %w", millrace.ErrUnavailable, l.name, err)
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(bucketSubject(l.name, filter)))
+	if err != nil {
+		return nil, fmt.Errorf("%w: keys of %s: %w", millrace.ErrUnavailable, l.name, err)
+	}
+	keys := make([]string, 0, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
+		keys = append(keys, strings.TrimPrefix(subject, bucketSubject(l.name, "")))
+	}
+	return keys, nil
 }
 
 // Each calls visit with every entry whose key matches a filter, in the order in which

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,20 +68,23 @@ func (c *orderWatchCmd) watch(ctx context.Context, io stdio, last *string, opene
 	*opened = true
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxLine)
-	var data string
+	var id, data string
 	for lines.Scan() {
 		field, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimPrefix(value, " ")
 		switch {
 		case field == "id":
-			*last = value
+			id = value
 		case field == "data":
 			data += value
-		case lines.Text() == "" && data != "":
-			if err := c.print(io, data); err != nil {
-				return err
+		case lines.Text() == "":
+			if data != "" {
+				if err := c.print(io, data); err != nil {
+					return err
+				}
 			}
-			data = ""
+			// Only now: of an event that breaks off nothing was seen.
+			*last, data = cmp.Or(id, *last), ""
 		}
 	}
 	if err := lines.Err(); err != nil {
