@@ -22,6 +22,9 @@ type Config struct {
 	Fulfil func(context.Context, Order) error
 	// ByHand leaves orders paid until somebody says that they are fulfilled.
 	ByHand bool
+	// Elsewhere leaves the tasks of the kind [KindFulfil] to workers that are not made
+	// by [Orders.Register]: they see to the goods, and call [Orders.Fulfil] then.
+	Elsewhere bool
 	// Logger hears of what goes wrong. Nil means silence.
 	Logger *slog.Logger
 }

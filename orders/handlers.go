@@ -22,7 +22,7 @@ func (o *Orders) Register(p *processor.Processor) {
 	processor.HandleBatch(p, KindPlaced, o.placed, processor.Batch{Size: maxPlaced, Wait: placedWait}, patient)
 	processor.HandleBatch(p, KindExpire, o.expire, processor.Batch{Size: maxPlaced, Wait: placedWait}, patient)
 	processor.Handle(p, KindReconcile, o.reconcile, processor.Kind{Timeout: 10 * time.Minute})
-	if !o.cfg.ByHand {
+	if !o.cfg.ByHand && !o.cfg.Elsewhere {
 		fulfilling := patient
 		fulfilling.Timeout = 5 * time.Minute // it is somebody else's code
 		processor.Handle(p, KindFulfil, o.fulfil, fulfilling)

@@ -49,13 +49,13 @@ type orderFlags struct {
 	PaymentTime    period    `help:"How long an order waits for its payment before it expires. This and the next three must be the same for all processes." default:"30m"`
 	UntrackedStock string    `help:"What becomes of an order of goods that have no stock record: \"accept\" or \"reject\"." enum:"accept,reject" default:"accept"`
 	OrderRetention retention `help:"How long closed orders are kept, such as 8760h, or \"forever\". Orders with a refund due are kept in any case." default:"forever"`
-	Fulfil         string    `help:"Who says that a paid order is fulfilled: \"auto\" for a worker at once, \"hand\" for whoever calls the API." enum:"auto,hand" default:"auto"`
+	Fulfil         string    `help:"Who says that a paid order is fulfilled: \"auto\" for a worker at once, \"elsewhere\" for a worker of your own that handles the kind order.fulfil, \"hand\" for whoever calls the API." enum:"auto,elsewhere,hand" default:"auto"`
 }
 
 func (f orderFlags) orders(log *slog.Logger) orders.Config {
 	return orders.Config{
 		PaymentTime: time.Duration(f.PaymentTime), RejectUntracked: f.UntrackedStock == "reject",
-		Retention: time.Duration(f.OrderRetention), ByHand: f.Fulfil == "hand", Logger: log,
+		Retention: time.Duration(f.OrderRetention), ByHand: f.Fulfil == "hand", Elsewhere: f.Fulfil == "elsewhere", Logger: log,
 	}
 }
 
