@@ -42,7 +42,9 @@ func (p *Puller) Next(ctx context.Context, room int) ([]*Delivery, error) {
 	}
 	deliveries, err := p.deliveries(msgs)
 	if err == nil {
-		err = p.store.attachRecords(ctx, deliveries)
+		// Also when ctx has ended by now: what has come is ours to run or to hand back, and
+		// a server in this process that is about to stop would forget a nak.
+		err = p.store.attachRecords(context.WithoutCancel(ctx), deliveries)
 	}
 	if err != nil {
 		// Without their records they must not run. They come again at once.
