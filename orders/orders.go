@@ -149,14 +149,13 @@ func (o *Orders) pending(ctx context.Context, id string) (Order, error) {
 		// Somebody's own task, which will fail for that.
 		return Order{}, fmt.Errorf("order %s: %w", id, millrace.ErrNotFound)
 	}
-	if o.cfg.Retention > 0 { // else an order that was recorded never goes
-		found, err := o.store.Lookup(ctx, task.ID)
-		if errors.Is(err, millrace.ErrGone) || err == nil && found.Record.State == millrace.Succeeded {
-			return Order{}, fmt.Errorf("order %s: %w", id, millrace.ErrGone)
-		}
-		if err != nil && !errors.Is(err, millrace.ErrNotFound) {
-			return Order{}, fmt.Errorf("order %s: %w", id, err)
-		}
+	// One that was recorded and is gone was not to be kept, whatever holds now.
+	found, err := o.store.Lookup(ctx, task.ID)
+	if errors.Is(err, millrace.ErrGone) || err == nil && found.Record.State == millrace.Succeeded {
+		return Order{}, fmt.Errorf("order %s: %w", id, millrace.ErrGone)
+	}
+	if err != nil && !errors.Is(err, millrace.ErrNotFound) {
+		return Order{}, fmt.Errorf("order %s: %w", id, err)
 	}
 	return newOrder(p, task.ID, task.SubmittedAt), nil
 }
