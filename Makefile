@@ -27,9 +27,9 @@ test: ## Run the tests (ARGS="-run Name -v" for flags)
 
 # The detector would sleep for a second at the end of each process that a test starts.
 .PHONY: race
-race: ## Run the tests under the race detector (needs a C compiler)
+race: ## Run the tests, the longest ones shortened, under the race detector (needs a C compiler)
 	@set -- $$(go env CC); command -v "$$1" >/dev/null || { echo 'make race needs a C compiler: install gcc, or set CC' >&2; exit 1; }
-	CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 go test -race -timeout 30m $(ARGS) ./...
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 go test -race -short -timeout 30m $(ARGS) ./...
 
 .PHONY: cover
 cover: ## Measure what the tests cover, in cover.out

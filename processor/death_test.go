@@ -70,6 +70,9 @@ func TestDeathAtAnyWriteOfABatch(t *testing.T) {
 		"enough of one for atomic batches": {slices.Repeat(fates[len(fates)-1:], 18), 0, 120, 15, 40},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if c.batches > 0 && testing.Short() {
+				t.Skip("it takes long")
+			}
 			bubble(t, func(t *testing.T) {
 				// It is the process that dies, not the machine.
 				b := broker.NewWith(t, embedded.Config{Port: -1, Sync: time.Minute})
