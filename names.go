@@ -4,14 +4,19 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
 
-// How long names may be. Together they keep every subject below 256 bytes.
+// How long names may be. They keep every subject far below the 4,096 bytes that the
+// broker takes.
 const (
 	MaxIDLen   = 64
 	MaxKindLen = 100
+	// MaxKeyLen is in bytes.
+	MaxKeyLen = 100
 )
 
 // NewID returns a fresh id that sorts by the time it was made: a UUID of
@@ -89,6 +94,18 @@ func ValidateKind(kind string) error {
 	}
 	if words > 4 {
 		return invalid("kind may have 4 words at most, not %d", words)
+	}
+	return nil
+}
+
+// ValidateKey says what is wrong with the key of what a task is about, or nil: 1 to 100
+// bytes of text, without control characters.
+func ValidateKey(key string) error {
+	switch {
+	case len(key) < 1 || len(key) > MaxKeyLen:
+		return invalid("key must have 1 to %d bytes, not %d", MaxKeyLen, len(key))
+	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
+		return invalid("key must be text, without control characters")
 	}
 	return nil
 }

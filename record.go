@@ -35,6 +35,9 @@ type Record struct {
 	// if the task is in the log.
 	Parked uint64 `json:"parked,omitzero"`
 
+	// HeldBy is the limit that a pending task waits for.
+	HeldBy string `json:"held_by,omitzero"`
+
 	// Progress is what the task's handler last said of it.
 	Progress Progress `json:"progress,omitzero"`
 
@@ -99,4 +102,6 @@ const (
 	WaitRetry WaitCause = "retry"
 	// WaitSnooze is what the handler asked for.
 	WaitSnooze WaitCause = "snooze"
+	// WaitLimit is until the rate of its kind or of its key lets the task begin.
+	WaitLimit WaitCause = "limit"
 )

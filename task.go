@@ -24,8 +24,17 @@ type Task[A any] struct {
 	// Tried is how many attempts were made before the task was parked for the next:
 	// its record may not live as long as it waits.
 	Tried int `json:"tried,omitzero"`
+	// Passes are of the limits that the task has come past, and that it counts in until
+	// it is done. The engine writes them.
+	Passes []Pass `json:"passes,omitempty"`
 	// Attempt is the number of this run, from 1. It is not stored.
 	Attempt int `json:"-"`
+}
+
+// Pass says that a task has come past a limit, and where that is written.
+type Pass struct {
+	Limit    string `json:"limit"`
+	Sequence uint64 `json:"sequence"`
 }
 
 // RawTask is a task whose arguments are not decoded yet.
@@ -46,6 +55,10 @@ type Options struct {
 	// ResultTTL is how long the final record is kept. Zero means the kind's,
 	// else [DefaultResultTTL].
 	ResultTTL Duration `json:"result_ttl,omitzero"`
+	// Key is what the task is about, as in "customer:42": [ValidateKey]. Of the tasks that
+	// have the same, one runs at a time, in the order in which they came, unless a
+	// [Limit] says otherwise.
+	Key string `json:"key,omitzero"`
 	// Tags are words of the submitter's to find the task by.
 	Tags []string `json:"tags,omitempty"`
 }

@@ -141,7 +141,7 @@ func (o *Orders) ListStock(ctx context.Context, after string, limit int) ([]Stoc
 	}
 	var skus []string
 	for _, key := range keys {
-		if sku, ok := decodeKey(strings.TrimPrefix(key, stockPrefix)); ok && sku > after {
+		if sku, ok := millrace.DecodeToken(strings.TrimPrefix(key, stockPrefix)); ok && sku > after {
 			skus = append(skus, sku)
 		}
 	}

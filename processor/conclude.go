@@ -21,6 +21,7 @@ func (p *Processor) conclude(run *run) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		if p.leases.lost(j) && o.state != millrace.Succeeded {
 			// Its failure may be due to that. Whoever has the task now decides.
+			p.leave(j)
 			return
 		}
 		err := p.write(j, r, o, run.terms.resultTTL)
@@ -36,6 +37,7 @@ func (p *Processor) conclude(run *run) {
 		}
 		p.log.Warn("cannot write an outcome yet", "task", j.Task.ID, "state", o.state, "error", err)
 		if p.leases.lost(j) {
+			p.leave(j)
 			return
 		}
 		time.Sleep(pause)
@@ -90,6 +92,23 @@ func (p *Processor) write(j *job, r millrace.Record, o outcome, ttl time.Duratio
 	return p.store.Retry(ctx, j.Delivery, r, o.delay)
 }
 
+// leave lets go of a task that is not this worker's any more. If it is because it was
+// cancelled, its limits counted it until now.
+func (p *Processor) leave(j *job) {
+	if len(j.Task.Passes) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
+	defer cancel()
+	f, err := p.store.Lookup(ctx, j.Task.ID)
+	if err == nil && f.Record.State.Final() {
+		err = p.store.Settle(ctx, j.Delivery)
+	}
+	if err != nil {
+		p.log.Warn("cannot let go of a task; its limits count it a while longer", "task", j.Task.ID, "error", err)
+	}
+}
+
 // yield looks at who wrote the record instead, and takes the task off the queue
 // if it is finished. It may have been this worker, whose answer got lost.
 func (p *Processor) yield(j *job, r millrace.Record, o outcome) {
@@ -100,7 +119,7 @@ func (p *Processor) yield(j *job, r millrace.Record, o outcome) {
 	case err != nil:
 		p.log.Warn("an outcome was written by somebody else, but cannot be read; the task comes again", "task", j.Task.ID, "error", err)
 	case f.Record.State.Final():
-		if err := j.Ack(); err != nil {
+		if err := p.store.Settle(ctx, j.Delivery); err != nil {
 			p.log.Warn("cannot acknowledge a finished task", "task", j.Task.ID, "error", err)
 		}
 	case f.Record.State == r.State && f.Record.NextAt.Equal(r.NextAt) && len(f.Record.Attempts) == len(r.Attempts):

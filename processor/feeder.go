@@ -145,7 +145,7 @@ func (f *feeder) settled(d *streams.Delivery) bool {
 	wait := time.Until(d.Record.NextAt)
 	switch {
 	case d.Record.State.Final():
-		err = d.Ack()
+		err = f.settle(d)
 	case wait > 0:
 		err = d.Release(wait)
 	default:
@@ -155,4 +155,11 @@ func (f *feeder) settled(d *streams.Delivery) bool {
 		f.log.Warn("cannot settle a task; it comes again when its lease is over", "task", d.Task.ID, "error", err)
 	}
 	return true
+}
+
+// settle lets go of a task that is done, whoever it was that did it.
+func (f *feeder) settle(d *streams.Delivery) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.p.handlerCtx), f.p.store.AckWait())
+	defer cancel()
+	return f.p.store.Settle(ctx, d)
 }

@@ -216,13 +216,13 @@ func (s *Scheduler) fire(ctx context.Context, d *streams.Due) {
 // records: to look at all of it takes long.
 const sweepRounds = 20
 
-// tidy is the janitor: it trims the logs, wakes the movers for what is overdue, removes
-// what is left of cancelled tasks, brings lost tasks back, and arms schedules that are
+// tidy is the janitor: it trims the logs, wakes the movers for what is overdue, lets
+// go on what a limit need not hold any more, removes what is left of cancelled tasks, brings lost tasks back, and arms schedules that are
 // not.
 func (s *Scheduler) tidy(ctx context.Context) {
 	tick := time.NewTicker(s.cfg.Tidy)
 	defer tick.Stop()
-	orphans := s.store.Orphans()
+	orphans, held := s.store.Orphans(), s.store.Held()
 	for round := 0; ; round++ {
 		for _, queue := range s.store.Queues() {
 			n, err := s.store.Trim(ctx, queue, s.cfg.Retention)
@@ -231,6 +231,7 @@ func (s *Scheduler) tidy(ctx context.Context) {
 		n, err := s.store.TrimDue(ctx)
 		s.tell(ctx, "removed what was moved", n, err)
 		s.tell(ctx, "woke the movers", 0, s.store.RingOverdue(ctx))
+		s.tell(ctx, "let go on what was held", 0, held.Sweep(ctx))
 		if round%sweepRounds == 0 { // it looks at all that waits
 			n, err := s.store.SweepWaiting(ctx)
 			s.tell(ctx, "removed what was left of finished tasks", n, err)

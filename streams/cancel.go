@@ -34,7 +34,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (millrace.Record, error) 
 		}
 		r, err := s.cancel(ctx, f)
 		if err == nil {
-			s.withdraw(context.WithoutCancel(ctx), r)
+			s.withdraw(context.WithoutCancel(ctx), r, f)
 			return r, nil
 		}
 		// Somebody wrote since we looked. That ends, as states do.
@@ -64,18 +64,52 @@ func (s *Store) cancel(ctx context.Context, f Found) (millrace.Record, error) {
 
 // withdraw removes what is left of a cancelled task and tells the worker that may
 // have it.
-func (s *Store) withdraw(ctx context.Context, r millrace.Record) {
+func (s *Store) withdraw(ctx context.Context, r millrace.Record, was Found) {
 	stream := scheduleStream(shardOf(r.ID))
 	err := errors.Join(
 		s.nc.Publish(cancelSubject+r.ID, nil),
 		s.purge(ctx, stream, waitingFilter(r.ID)),
 		s.purge(ctx, stream, timerSubject(r.ID)),
 		s.purge(ctx, stream, dueSubject(r.ID)),
-		s.purge(ctx, taskStream(r.Queue), taskSubject(r.Queue, r.Kind, r.ID)),
+		s.withdrawLogged(ctx, r, was),
 	)
 	if err != nil {
 		s.log.Warn("what is left of a cancelled task could not be removed; it will be skipped", "task", r.ID, "error", err)
 	}
+}
+
+// withdrawLogged removes a cancelled task from its queue's log, and from the lines of its
+// limits. One that may be running counts in those until its handler has returned: its
+// worker takes it out then, and if that has died, the sweep does.
+func (s *Store) withdrawLogged(ctx context.Context, r millrace.Record, was Found) error {
+	places, err := s.inLine(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	subject := taskSubject(r.Queue, r.Kind, r.ID)
+	if len(places) == 0 {
+		return s.purge(ctx, taskStream(r.Queue), subject)
+	}
+	logged, err := s.lastBy(ctx, taskStream(r.Queue), subject)
+	if err == nil {
+		err = s.purge(ctx, taskStream(r.Queue), subject)
+	}
+	if err != nil || was.Record.State == millrace.Running {
+		return err
+	}
+	// Who runs a task that has a record has said so in it. Of any other it is known now
+	// whether a worker was given it, and that none will be.
+	if was.Revision == 0 && len(logged) > 0 {
+		delivered, err := s.deliveredUpTo(ctx, r.Queue)
+		if err != nil || logged[0].seq <= delivered {
+			return err
+		}
+	}
+	passes := make([]millrace.Pass, len(places))
+	for i, p := range places {
+		passes[i] = millrace.Pass{Limit: p.limit, Sequence: p.seq}
+	}
+	return s.giveBack(ctx, r.ID, passes)
 }
 
 const cancelSubject = "millrace.cancel."

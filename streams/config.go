@@ -28,6 +28,9 @@ type Config struct {
 	// Routes pick the queue of a task that names none; first match wins, and
 	// [millrace.DefaultQueue] takes the rest.
 	Routes []millrace.Route
+	// Limits are in force until [Store.SetLimits]; of those for one queue, kind or key
+	// the first one counts.
+	Limits []millrace.Limit
 	// MaxQueueBytes is how large the log of one queue may grow; then it is full
 	// and refuses work. Zero means 1 GiB.
 	MaxQueueBytes int64
@@ -81,6 +84,11 @@ func (c Config) validate() error {
 	}
 	if everything := millrace.RouteTo(c.Routes, "*"); !slices.Contains(c.Queues, everything) {
 		errs = append(errs, fmt.Errorf("there is no queue %q, where tasks go that no route matches: add it, or a route for all the rest, as in \"*=%s\"", everything, c.Queues[0]))
+	}
+	for _, l := range c.Limits {
+		if err := l.Validate(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if c.MaxQueueBytes < 1<<20 {
 		errs = append(errs, fmt.Errorf("a queue needs at least 1 MiB, not %d bytes", c.MaxQueueBytes))

@@ -150,9 +150,16 @@ func (s *Store) FinishAll(ctx context.Context, all []Finished) []error {
 			drafts, written = append(drafts, draft{all[i].Delivery, &all[i].Final, all[i].TTL + forgetAfter}), append(written, i)
 		}
 	}
+	var limited []int
 	for j, err := range s.writeAll(ctx, drafts) {
-		errs[written[j]] = s.finished(ctx, &all[written[j]], err)
+		i := written[j]
+		if errs[i] = err; err == nil && len(all[i].Task.Passes) > 0 {
+			limited = append(limited, i)
+		} else {
+			errs[i] = s.finished(ctx, &all[i], err)
+		}
 	}
+	each(limited, func(i int) { errs[i] = s.finished(ctx, &all[i], nil) })
 	return errs
 }
 
@@ -173,10 +180,19 @@ func (s *Store) finished(ctx context.Context, f *Finished, err error) error {
 	case err != nil:
 		return err
 	}
-	if f.CheckedOut() {
-		return s.giveUpLease(ctx, f.Delivery)
+	return s.Settle(ctx, f.Delivery)
+}
+
+// Settle lets go of a task whose final record is written: it counts in no limit any more,
+// and does not come again.
+func (s *Store) Settle(ctx context.Context, d *Delivery) error {
+	if err := s.done(ctx, d.Task); err != nil {
+		return err
 	}
-	return f.Ack()
+	if d.CheckedOut() {
+		return s.giveUpLease(ctx, d)
+	}
+	return d.Ack()
 }
 
 // forgetAfter is how much longer than it is shown a final record is kept: its last

@@ -31,7 +31,7 @@ func (s *Store) Lookup(ctx context.Context, id string) (Found, error) {
 	// What waits goes on to a log and to a record. So who has looked for it there
 	// looks once more.
 	last := millrace.ErrNotFound
-	for _, look := range []func(context.Context, string) (Found, bool, error){s.lookupDone, s.lookupWaiting, s.lookupDone} {
+	for _, look := range []func(context.Context, string) (Found, bool, error){s.lookupDone, s.lookupWaiting, s.lookupHeld, s.lookupDone} {
 		f, ok, err := look(ctx, id)
 		if errors.Is(err, errPassed) {
 			last = err
@@ -132,13 +132,10 @@ func (s *Store) lookupLog(ctx context.Context, queue, id string) (f *Found, acke
 		return nil, false, err
 	}
 	task, malformed := parseTask(found[0].subject, found[0].data)
-	ctx, cancel := s.replies.link.bind(ctx)
-	defer cancel()
-	consumer, err := s.js.Consumer(ctx, taskStream(queue), consumerName)
+	info, err := s.workersOf(ctx, queue)
 	if err != nil {
-		return nil, false, fmt.Errorf("%w: consumer of queue %s: %w", millrace.ErrUnavailable, queue, err)
+		return nil, false, err
 	}
-	info := consumer.CachedInfo()
 	state := millrace.Running
 	switch seq := found[0].seq; {
 	case seq <= info.AckFloor.Stream:

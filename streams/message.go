@@ -56,6 +56,11 @@ func encode(v any) ([]byte, error) {
 			w.Args = nil
 			v = w
 		}
+	case held:
+		if len(w.Task.Args) == 0 {
+			w.Task.Args = nil
+			v = w
+		}
 	case waiting:
 		if len(w.Task.Args) == 0 {
 			w.Task.Args = nil

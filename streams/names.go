@@ -19,6 +19,7 @@ const (
 	schedulesBucket = "schedules"
 	consumerName    = "workers"
 	moversName      = "movers"
+	heldStream      = "HELD"
 	turnStream      = "TURNS"
 	turnPrefix      = "turns."
 	// turnOver is where it is said that a turn has ended.
@@ -120,6 +121,17 @@ func firedSubject(name string) string { return scheduleSubject("due", "named", n
 
 func scheduleSubject(stage, what, id string) string {
 	return stage + "." + strconv.Itoa(shardOf(id)) + "." + what + "." + id
+}
+
+// heldSubject is the place of a task in the line of a limit.
+func heldSubject(limit, id string) string { return "held." + limit + "." + id }
+
+func parseHeldSubject(subject string) (limit, id string, ok bool) {
+	parts := strings.Split(subject, ".")
+	if len(parts) != 3 || parts[0] != "held" {
+		return "", "", false
+	}
+	return parts[1], parts[2], true
 }
 
 func kindToken(kind string) string { return strings.ReplaceAll(kind, ".", "-") }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"millrace"
 )
 
@@ -195,13 +197,31 @@ func (s *Store) floors(ctx context.Context) (f floors, err error) {
 
 // doneUpTo is the sequence up to which all of a queue's log is acknowledged.
 func (s *Store) doneUpTo(ctx context.Context, queue string) (uint64, error) {
+	info, err := s.workersOf(ctx, queue)
+	if err != nil {
+		return 0, err
+	}
+	return info.AckFloor.Stream, nil
+}
+
+// deliveredUpTo is the last sequence of a queue's log that a worker was given.
+func (s *Store) deliveredUpTo(ctx context.Context, queue string) (uint64, error) {
+	info, err := s.workersOf(ctx, queue)
+	if err != nil {
+		return 0, err
+	}
+	return info.Delivered.Stream, nil
+}
+
+// workersOf is how the consumer of a queue's workers stands.
+func (s *Store) workersOf(ctx context.Context, queue string) (*jetstream.ConsumerInfo, error) {
 	ctx, cancel := s.replies.link.bind(ctx)
 	defer cancel()
 	consumer, err := s.js.Consumer(ctx, taskStream(queue), consumerName)
 	if err != nil {
-		return 0, fmt.Errorf("%w: consumer of queue %s: %w", millrace.ErrUnavailable, queue, err)
+		return nil, fmt.Errorf("%w: consumer of queue %s: %w", millrace.ErrUnavailable, queue, err)
 	}
-	return consumer.CachedInfo().AckFloor.Stream, nil
+	return consumer.CachedInfo(), nil
 }
 
 // reader returns the last messages that match some filters.
@@ -213,8 +233,10 @@ type reader func(ctx context.Context, stream string, filters ...string) ([]store
 func (s *Store) lost(ctx context.Context, read reader, f floors, some []orphan) ([]orphan, error) {
 	var waiting [scheduleStreams][]string
 	places := map[string][]string{}
+	records := map[string]*millrace.Record{}
 	for _, o := range some {
 		r := o.record
+		records[r.ID] = r
 		shard := shardOf(r.ID)
 		waiting[shard] = append(waiting[shard], waitingFilter(r.ID), timerSubject(r.ID), dueSubject(r.ID))
 		if _, known := f.done[r.Queue]; known {
@@ -231,6 +253,21 @@ func (s *Store) lost(ctx context.Context, read reader, f floors, some []orphan) 
 			if moved := strings.HasPrefix(st.subject, "due.") && st.seq <= f.moved[shard]; !moved {
 				waits[st.subject[strings.LastIndexByte(st.subject, '.')+1:]] = true
 			}
+		}
+	}
+	// Who stands in a line is brought on by that. One that is past it still is in it, so
+	// it is looked for first.
+	lines := make([]string, len(some))
+	for i, o := range some {
+		lines[i] = heldSubject("*", o.record.ID)
+	}
+	found, err := readSome(ctx, read, heldStream, lines)
+	if err != nil {
+		return nil, err
+	}
+	for _, st := range found {
+		if p, ok := parsePlace(st); ok && records[p.Task.ID].HeldBy != "" {
+			waits[p.Task.ID] = true
 		}
 	}
 	logged := map[string]stored{}

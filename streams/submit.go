@@ -29,12 +29,25 @@ func (s *Store) SubmitMany(ctx context.Context, tasks []millrace.RawTask) []erro
 	errs := make([]error, len(tasks))
 	byQueue := map[string][]int{}
 	msgs := make([]*nats.Msg, len(tasks))
+	var limited []millrace.RawTask
+	var lines []string
+	var of []int
 	for i, t := range tasks {
 		if t.Queue == "" {
 			t.Queue = s.Route(t.Kind)
 		}
-		if msgs[i], errs[i] = s.taskMessage(t); errs[i] == nil {
-			byQueue[t.Queue] = append(byQueue[t.Queue], i)
+		if msgs[i], errs[i] = s.taskMessage(t); errs[i] != nil {
+			continue
+		}
+		if limit := s.nextLimit(t); limit != "" {
+			limited, lines, of = append(limited, t), append(lines, limit), append(of, i)
+			continue
+		}
+		byQueue[t.Queue] = append(byQueue[t.Queue], i)
+	}
+	for j, err := range s.hold(ctx, limited, lines) {
+		if err != nil {
+			errs[of[j]] = fmt.Errorf("submit to the line of %s: %w", lines[j], err)
 		}
 	}
 	for queue, indexes := range byQueue {
@@ -65,6 +78,11 @@ func (s *Store) CheckQueue(queue string) error {
 func (s *Store) taskMessage(t millrace.RawTask) (*nats.Msg, error) {
 	for _, err := range []error{millrace.ValidateID(t.ID), millrace.ValidateKind(t.Kind), s.CheckQueue(t.Queue)} {
 		if err != nil {
+			return nil, err
+		}
+	}
+	if t.Key != "" {
+		if err := millrace.ValidateKey(t.Key); err != nil {
 			return nil, err
 		}
 	}

@@ -56,6 +56,25 @@ func (c Config) schedules(shard int) jetstream.StreamConfig {
 	}
 }
 
+// held keeps the tasks that come under a limit, in the order in which they came to it:
+// see held.go.
+func (c Config) held() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               heldStream,
+		Description:        "tasks that come under a limit",
+		Subjects:           []string{"held.>"},
+		Retention:          jetstream.LimitsPolicy,
+		Storage:            jetstream.FileStorage,
+		Discard:            jetstream.DiscardNew,
+		MaxBytes:           c.MaxQueueBytes,
+		MaxMsgsPerSubject:  1,
+		Replicas:           c.Replicas,
+		AllowDirect:        true,
+		AllowMsgTTL:        true,
+		AllowAtomicPublish: true,
+	}
+}
+
 // dead keeps the tasks that failed for good.
 func (c Config) dead() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -126,6 +145,7 @@ func (c Config) topology() []jetstream.StreamConfig {
 		all = append(all, c.schedules(shard))
 	}
 	return append(all,
+		c.held(),
 		c.dead(),
 		c.bucket(resultsBucket, "records of tasks, by id", time.Duration(millrace.MaxResultTTL)+forgetAfter),
 		c.bucket(claimsBucket, "idempotency keys", 24*time.Hour),

@@ -148,11 +148,17 @@ func (s *Store) park(ctx context.Context, d *Delivery, r millrace.Record, due ti
 	if err := s.write(ctx, draft{d, &r, 0}); err != nil {
 		return err
 	}
+	w := d.waiting(due)
+	short, kept := shortPasses(w.Task.Passes)
+	w.Task.Passes = kept
 	var err error
 	if d.CheckedOut() {
-		_, err = s.setTimer(ctx, d.waiting(due), d.lease) // its lease is put off until then
+		_, err = s.setTimer(ctx, w, d.lease) // its lease is put off until then
 	} else {
-		err = s.wait(ctx, d.waiting(due), anyRevision)
+		err = s.wait(ctx, w, anyRevision)
+	}
+	if err == nil {
+		err = s.giveBack(ctx, r.ID, short)
 	}
 	if err != nil {
 		return fmt.Errorf("park task %s: %w", r.ID, err)
@@ -180,6 +186,10 @@ func (s *Store) parkAgain(ctx context.Context, deliveries []*Delivery) []*Delive
 			continue
 		}
 		err := s.waitAgain(ctx, d)
+		if err == nil && (d.Record.HeldBy != "" || !d.Record.NextAt.IsZero()) { // it does not run
+			short, _ := shortPasses(d.Task.Passes)
+			err = s.giveBack(ctx, d.Task.ID, short)
+		}
 		if err == nil {
 			err = d.Ack()
 		} else {
@@ -195,6 +205,9 @@ func (s *Store) parkAgain(ctx context.Context, deliveries []*Delivery) []*Delive
 // waitAgain sees to it that something waits of a task from this place in its log.
 // What waits from another place is left from before: it is on its way out.
 func (s *Store) waitAgain(ctx context.Context, d *Delivery) error {
+	if d.Record.HeldBy != "" {
+		return s.holdAgain(ctx, d)
+	}
 	found, err := s.lastBy(ctx, scheduleStream(shardOf(d.Task.ID)), waitingFilter(d.Task.ID), timerSubject(d.Task.ID))
 	if err != nil {
 		return err
@@ -210,7 +223,9 @@ func (s *Store) waitAgain(ctx context.Context, d *Delivery) error {
 		}
 	}
 	if due := d.Record.NextAt; !due.IsZero() {
-		return s.wait(ctx, d.waiting(due), anyRevision)
+		w := d.waiting(due)
+		_, w.Task.Passes = shortPasses(w.Task.Passes)
+		return s.wait(ctx, w, anyRevision)
 	}
 	// It runs, and its worker may live: the lease is between the two of them.
 	_, err = s.setTimer(ctx, d.waiting(time.Now().Add(s.cfg.AckWait)), revision)
