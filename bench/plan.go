@@ -91,6 +91,10 @@ func measurements() []measurement {
 			name: "finish", title: "submit and finish all of 50,000, 256 connections (latency: of the submit)",
 			figures: []figure{rate}, more: latencies, bars: rates(9_000, 18_000), compared: true,
 		}}},
+		{name: "keyed", run: keyed, rows: []row{{
+			name: "keyed", title: "submit and finish 50,000 of 1,000 keys, each key's in order and one at a time, 256 connections (latency: of the submit)",
+			figures: []figure{rate}, more: latencies, bars: rates(3_000, 3_000),
+		}}},
 		{name: "drain", run: drain, rows: []row{
 			{
 				name: "drain", title: "drain 100,000 queued",
@@ -178,31 +182,31 @@ func measurements() []measurement {
 
 // scale is how much of each a run does.
 type scale struct {
-	warmup, submit time.Duration
-	warmupTasks    int
-	finish, drain  int
-	latency        int // jobs
-	settle         time.Duration
-	later          int           // tasks that are due in the same second
-	laterIn        time.Duration // when they are
-	failing        int
-	beside         int // tasks that succeed beside those that fail
-	million        int
-	orders         int // placed
-	watchers       int // clients of the feed
-	watched        int // orders that they see
+	warmup, submit       time.Duration
+	warmupTasks          int
+	finish, drain, keyed int
+	latency              int // jobs
+	settle               time.Duration
+	later                int           // tasks that are due in the same second
+	laterIn              time.Duration // when they are
+	failing              int
+	beside               int // tasks that succeed beside those that fail
+	million              int
+	orders               int // placed
+	watchers             int // clients of the feed
+	watched              int // orders that they see
 }
 
 var (
 	full = scale{
 		warmup: time.Second, submit: 3 * time.Second, warmupTasks: 1000,
-		finish: 50_000, drain: 100_000, latency: 1000, settle: 3 * time.Second,
+		finish: 50_000, keyed: 50_000, drain: 100_000, latency: 1000, settle: 3 * time.Second,
 		later: 100_000, laterIn: 20 * time.Second, failing: 20_000, beside: 5000, million: 1_000_000,
 		orders: 20_000, watchers: 1000, watched: 3000,
 	}
 	short = scale{
 		warmup: 200 * time.Millisecond, submit: 500 * time.Millisecond, warmupTasks: 200,
-		finish: 2000, drain: 3000, latency: 100, settle: 200 * time.Millisecond,
+		finish: 2000, keyed: 2000, drain: 3000, latency: 100, settle: 200 * time.Millisecond,
 		later: 1000, laterIn: 2 * time.Second, failing: 200, beside: 200, million: 5000,
 		orders: 2000, watchers: 50, watched: 200,
 	}

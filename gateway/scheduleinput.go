@@ -103,7 +103,7 @@ const maxAhead = 100 * 366 * 24 * time.Hour
 
 // optionsOf is o as it is shown.
 func optionsOf(o millrace.Options) OptionsBody {
-	b := OptionsBody{MaxAttempts: o.MaxAttempts, Timeout: shownDuration(o.Timeout), ResultTTL: shownDuration(o.ResultTTL), Tags: o.Tags}
+	b := OptionsBody{MaxAttempts: o.MaxAttempts, Timeout: shownDuration(o.Timeout), ResultTTL: shownDuration(o.ResultTTL), Key: o.Key, Tags: o.Tags}
 	if o.Backoff != nil {
 		b.Backoff = &backoffBody{Policy: o.Backoff.Policy, Delay: shownDuration(o.Backoff.Delay), Max: shownDuration(o.Backoff.Max), Jitter: o.Backoff.Jitter}
 		for _, delay := range o.Backoff.Delays {

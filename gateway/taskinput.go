@@ -34,6 +34,7 @@ type OptionsBody struct {
 	Backoff     *backoffBody `json:"backoff,omitempty" doc:"The wait between attempts. Default: the kind's, else 30s each time."`
 	Timeout     string       `json:"timeout,omitempty" minLength:"1" doc:"How long one attempt may take. Default: the kind's, else no limit." example:"1m30s"`
 	ResultTTL   string       `json:"result_ttl,omitempty" minLength:"1" doc:"How long the record is kept once the task is finished, 1s to 168h. Default: the kind's, else 1h." example:"24h"`
+	Key         string       `json:"key,omitempty" minLength:"1" maxLength:"100" doc:"What the task is about. Of those with the same key one runs at a time, in the order in which they came, unless a limit says otherwise." example:"customer:42"`
 	Tags        []string     `json:"tags,omitempty" maxItems:"20" minLength:"1" maxLength:"100" doc:"Words that are kept with the task."`
 }
 
@@ -84,7 +85,12 @@ func ceilSecond(t time.Time) time.Time {
 // options are the task's options, with every violation in them.
 func (b *OptionsBody) options() (millrace.Options, []error) {
 	var d durations
-	o := millrace.Options{MaxAttempts: b.MaxAttempts, Tags: b.Tags}
+	o := millrace.Options{MaxAttempts: b.MaxAttempts, Key: b.Key, Tags: b.Tags}
+	if b.Key != "" {
+		if millrace.ValidateKey(b.Key) != nil {
+			d.refuse("body.key", fmt.Sprintf("must be text of at most %d bytes, without control characters", millrace.MaxKeyLen), b.Key)
+		}
+	}
 	o.Timeout = d.parse("body.timeout", b.Timeout, time.Millisecond, 7*24*time.Hour)
 	o.ResultTTL = d.parse("body.result_ttl", b.ResultTTL, time.Second, time.Duration(millrace.MaxResultTTL))
 	if b.Backoff != nil {

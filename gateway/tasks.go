@@ -106,6 +106,7 @@ type taskView struct {
 	Deliveries  int             `json:"deliveries,omitempty" doc:"How often it was handed to a worker, as far as is known."`
 	Lost        int             `json:"lost,omitempty" doc:"Deliveries that died with their worker."`
 	Tags        []string        `json:"tags,omitempty"`
+	HeldBy      string          `json:"held_by,omitempty" doc:"The limit that a pending task waits for."`
 	SubmittedAt time.Time       `json:"submitted_at"`
 	NextAt      *time.Time      `json:"next_at,omitempty" doc:"When it is due again."`
 	FinishedAt  *time.Time      `json:"finished_at,omitempty"`
@@ -131,7 +132,7 @@ type attemptView struct {
 type waitView struct {
 	Since time.Time          `json:"since"`
 	Until time.Time          `json:"until" doc:"When it is due again."`
-	Why   millrace.WaitCause `json:"why" enum:"retry,snooze" doc:"retry is the backoff after an attempt that failed, snooze what the handler asked for."`
+	Why   millrace.WaitCause `json:"why" enum:"retry,snooze,limit" doc:"retry is the backoff after an attempt that failed, snooze what the handler asked for, limit until the rate of its kind or of its key let it begin."`
 }
 
 func (g *Gateway) getTask(ctx context.Context, in *getTaskInput) (*getTaskOutput, error) {
@@ -204,7 +205,7 @@ func refusedFor(location string, err error) error {
 func viewTask(r millrace.Record) *taskView {
 	v := &taskView{
 		ID: r.ID, Kind: r.Kind, Queue: r.Queue, State: r.State, Attempts: make([]attemptView, len(r.Attempts)),
-		Result: r.Result, Error: r.Error, Deliveries: r.Deliveries, Lost: r.Died(), Tags: r.Tags, SubmittedAt: r.SubmittedAt,
+		Result: r.Result, Error: r.Error, Deliveries: r.Deliveries, Lost: r.Died(), Tags: r.Tags, HeldBy: r.HeldBy, SubmittedAt: r.SubmittedAt,
 		NextAt: present(r.NextAt), FinishedAt: present(r.FinishedAt), ExpiresAt: present(r.ExpiresAt),
 	}
 	if r.Progress != (millrace.Progress{}) {

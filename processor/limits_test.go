@@ -437,3 +437,66 @@ func (q *queueing) start(way *broker.Mortal) {
 		store.Close()
 	}
 }
+
+// A rate holds over all workers, in any time, is used to the full, costs no attempts, and
+// lets others by. A task that is tried again counts again.
+func TestRatesOverAllWorkers(t *testing.T) {
+	for name, c := range map[string]struct {
+		rate     millrace.Rate
+		tasks    int
+		together int // may begin at once
+	}{
+		"many a second": {millrace.Rate{Count: 20, Per: time.Second}, 300, 20},
+		"few a minute":  {millrace.Rate{Count: 6, Per: time.Minute}, 12, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := newBroker(t)
+				var mu sync.Mutex
+				var began []time.Time
+				seen := map[string]int{}
+				var stores []*streams.Store
+				for i := range 3 {
+					stores = append(stores, open(t, b, streams.Config{Limits: []millrace.Limit{{Scope: millrace.LimitKind, Match: "paced", Rate: c.rate}}}))
+					p := newProcessor(t, stores[i], processor.Config{Worker: fmt.Sprint("w", i), Concurrency: 8})
+					processor.Handle(p, "paced", func(_ context.Context, task millrace.RawTask) (any, error) {
+						mu.Lock()
+						defer mu.Unlock()
+						began = append(began, time.Now())
+						if seen[task.ID]++; task.ID == "p0" && seen[task.ID] == 1 {
+							return nil, errors.New("not yet")
+						}
+						return nil, nil
+					}, processor.Kind{Backoff: &millrace.Backoff{Policy: millrace.Fixed, Delay: millrace.Duration(time.Second)}})
+					start(t, p)
+				}
+				first := time.Now()
+				submit(t, stores[0], numberedAs("p", "paced", c.tasks)...)
+				submit(t, stores[0], numberedAs("q", echo, 20)...)
+				for i := range 20 {
+					finishedIn(t, stores[0], fmt.Sprint("q", i), 5*time.Second)
+				}
+				for i := range c.tasks {
+					r := finishedIn(t, stores[0], fmt.Sprint("p", i), time.Hour)
+					if attempts := len(r.Attempts); r.State != millrace.Succeeded || attempts != seen[r.ID] || attempts > 1 && r.ID != "p0" {
+						t.Errorf("%+v", r)
+					}
+				}
+				slices.SortFunc(began, time.Time.Compare)
+				interval := c.rate.Interval()
+				for i := range began {
+					for j := i + 1; j < len(began); j++ {
+						// What waited for long comes within a second behind its time.
+						if window, n := began[j].Sub(began[i]), j-i+1; n > int((window+time.Second)/interval)+c.together+1 {
+							t.Fatalf("%d began within %s", n, window)
+						}
+					}
+				}
+				ideal := time.Duration(c.tasks+1-c.together) * interval
+				if took := began[len(began)-1].Sub(first); took > ideal+ideal/2+2*time.Minute || took < ideal-time.Second {
+					t.Errorf("they took %s, want about %s", took, ideal)
+				}
+			})
+		})
+	}
+}

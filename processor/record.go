@@ -13,7 +13,7 @@ import (
 // conclusion is the record after a run.
 func conclusion(r millrace.Record, lost int, run millrace.Attempt, o outcome, result json.RawMessage) millrace.Record {
 	now := time.Now().UTC()
-	r.State, r.Lost = o.state, lost
+	r.State, r.Lost, r.HeldBy = o.state, lost, ""
 	r.NextAt, r.Error = time.Time{}, truncate(o.reason, maxError)
 	if o.counts {
 		run.EndedAt = now
@@ -32,7 +32,11 @@ func conclusion(r millrace.Record, lost int, run millrace.Attempt, o outcome, re
 	case millrace.Retrying:
 		r = waits(r, now, o.delay, millrace.WaitRetry)
 	case millrace.Scheduled:
-		r = waits(r, now, o.delay, millrace.WaitSnooze)
+		why := millrace.WaitSnooze
+		if o.limited {
+			why = millrace.WaitLimit
+		}
+		r = waits(r, now, o.delay, why)
 	}
 	return r
 }

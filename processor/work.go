@@ -90,6 +90,23 @@ func (p *Processor) prejudge(r *run, known bool) bool {
 		}
 		r.outcome = outcome{state: millrace.Pending, delay: unknownDelay(r.Delivered)}
 	default:
+		return p.mustWait(r)
+	}
+	return true
+}
+
+// mustWait reports whether a rate keeps the task from being begun now.
+func (p *Processor) mustWait(r *run) bool {
+	ctx, cancel := context.WithTimeout(p.handlerCtx, p.store.AckWait()/2)
+	defer cancel()
+	wait, err := p.store.Reserve(ctx, r.Delivery)
+	switch {
+	case err != nil:
+		p.log.Warn("it is not known whether a task may begin; it comes again", "task", r.Task.ID, "error", err)
+		r.outcome = outcome{state: millrace.Pending, delay: time.Second}
+	case wait > 0:
+		r.outcome = outcome{state: millrace.Scheduled, delay: wait, limited: true}
+	default:
 		return false
 	}
 	return true

@@ -40,6 +40,7 @@ type committer struct {
 	places  chan struct{} // not grouped: how many may be in flight
 	done    chan struct{} // closed when run has ended
 
+	hasty    bool // its writers do not come back soon, and are not waited for
 	alone    atomic.Int64  // writers among those who wait that write one message
 	expected int           // how many of those there seem to be
 	took     time.Duration // how long the last batch took
@@ -88,7 +89,7 @@ func (c *committer) storeAll(ctx context.Context, msgs []*nats.Msg) []verdict {
 	writes := make([]*write, len(msgs))
 	verdicts := make([]verdict, len(msgs))
 	for i, m := range msgs {
-		writes[i], verdicts[i].err = c.enqueue(ctx, m, len(msgs) == 1)
+		writes[i], verdicts[i].err = c.enqueue(ctx, m, len(msgs) == 1 && !c.hasty)
 	}
 	for i, w := range writes {
 		if w != nil {

@@ -126,6 +126,9 @@ func scheduleSubject(stage, what, id string) string {
 // heldSubject is the place of a task in the line of a limit.
 func heldSubject(limit, id string) string { return "held." + limit + "." + id }
 
+// rateSubject is where it is kept when the next task of a limit may begin.
+func rateSubject(limit string) string { return "rates." + limit }
+
 func parseHeldSubject(subject string) (limit, id string, ok bool) {
 	parts := strings.Split(subject, ".")
 	if len(parts) != 3 || parts[0] != "held" {

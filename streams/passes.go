@@ -29,11 +29,18 @@ func (s *Store) passFirst(ctx context.Context, limit string) error {
 	most := s.most(limit)
 	page := maxBatch
 	if most > 0 {
-		page = min(most+fewMore, maxBatch)
+		page = min(most+1, maxBatch)
 	}
-	ask := directGet{NextBy: heldSubject(limit, "*"), Batch: page, MaxBytes: maxLooked, Seq: 1}
+	line := heldSubject(limit, "*")
+	// The server finds what is in a short line by its subjects. For a long one it goes
+	// through the messages, of which those of other lines may be many.
+	ask := directGet{MultiLast: []string{line}, Batch: page, MaxBytes: maxLooked, Seq: 1}
 	for past := 0; most == 0 || past < most; {
 		found, end, err := s.getDirect(ctx, heldStream, page, ask)
+		if errors.Is(err, errTooMany) {
+			ask.MultiLast, ask.NextBy = nil, line
+			continue
+		}
 		if err != nil {
 			return err
 		}

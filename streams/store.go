@@ -34,6 +34,7 @@ type Store struct {
 	tasks   map[string]*committer // by queue
 	held    *committer
 	limits  *limits
+	rates   rates
 	dead    *committer
 	results *committer
 	waiting []*committer // by shard
@@ -76,7 +77,7 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, nc: nc, js: js, replies: r, tasks: map[string]*committer{}, limits: newLimits(cfg.Limits), buckets: map[string]*Bucket{}}
+	s := &Store{cfg: cfg, log: cfg.Logger, nc: nc, js: js, replies: r, tasks: map[string]*committer{}, limits: newLimits(cfg.Limits), rates: rates{gates: map[string]*rateGate{}}, buckets: map[string]*Bucket{}}
 	background, stop := context.WithCancel(context.Background())
 	watching, unwatch := context.WithCancel(context.Background())
 	var watch sync.WaitGroup
@@ -95,6 +96,7 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 		s.alarms = append(s.alarms, &alarms{store: s, shard: shard, known: map[int64]*alarm{}})
 	}
 	s.held = s.startCommitter(background)
+	s.held.hasty = true
 	s.dead = s.startCommitter(background)
 	s.results = s.startCommitter(background)
 	for _, b := range []string{claimsBucket, ordersBucket, schedulesBucket} {

@@ -57,12 +57,12 @@ func (c Config) schedules(shard int) jetstream.StreamConfig {
 }
 
 // held keeps the tasks that come under a limit, in the order in which they came to it:
-// see held.go.
+// see held.go; and when the next of a rate may begin: see rates.go.
 func (c Config) held() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               heldStream,
 		Description:        "tasks that come under a limit",
-		Subjects:           []string{"held.>"},
+		Subjects:           []string{"held.>", "rates.>"},
 		Retention:          jetstream.LimitsPolicy,
 		Storage:            jetstream.FileStorage,
 		Discard:            jetstream.DiscardNew,

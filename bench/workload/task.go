@@ -64,6 +64,14 @@ func ArgsJSON() json.RawMessage {
 // a UUID.
 func ID(i int) string { return fmt.Sprintf("00000000-0000-7000-8000-%012d", i) }
 
+// Keyed is the submission of a task with that key.
+func Keyed(key string) []byte {
+	return encode(struct {
+		Submission
+		Key string `json:"key"`
+	}{Submission{Kind, ArgsJSON()}, key})
+}
+
 // FailingID is the id of task i of those that fail.
 func FailingID(i int) string { return fmt.Sprintf("00000000-0000-7000-9000-%012d", i) }
 

@@ -21,6 +21,7 @@ import (
 type queueFlags struct {
 	Queue    []string      `help:"A queue and its weight, or \"strict\" to be served before all others." default:"critical:6,default:3,bulk:1" placeholder:"NAME[:WEIGHT]"`
 	Route    []string      `help:"Where tasks go that name no queue, by kind; the first match wins, the rest goes to \"default\"." placeholder:"KINDS=QUEUE"`
+	Limit    []string      `sep:"none" help:"How many tasks of a queue, kind or key may run at once over all workers, or begin in a time, as in \"kind:mail.*=5\", \"kind:mail.send=100/s\", \"key:customer:*=1,10/m\" or \"queue:bulk=20\"; of those for one name the first counts. Every role needs the same." placeholder:"SCOPE:NAMES=LIMIT"`
 	QueueMB  count         `name:"queue-mb" help:"How large the log of one queue may grow, in MiB; then it refuses work." default:"1024"`
 	Replicas count         `help:"How many servers of a cluster keep each stream." default:"1"`
 	AckWait  time.Duration `help:"How long a worker may be silent about a task before another one gets it; the same for all processes." default:"30s"`
@@ -198,6 +199,13 @@ func (f queueFlags) store(name string, sync syncMode, log *slog.Logger) (streams
 			return streams.Config{}, fmt.Errorf("--route: %w", err)
 		}
 		cfg.Routes = append(cfg.Routes, r)
+	}
+	for _, spec := range f.Limit {
+		l, err := millrace.ParseLimit(spec)
+		if err != nil {
+			return streams.Config{}, fmt.Errorf("--limit: %w", err)
+		}
+		cfg.Limits = append(cfg.Limits, l)
 	}
 	return cfg, nil
 }

@@ -26,7 +26,7 @@ type taskSubmitCmd struct {
 	Delay *string `help:"How long it waits before it may run, as in 30s."`
 	RunAt *string `help:"When it may run, as in 2027-03-28T09:00:00+02:00."`
 	optionFlags
-	Key string `name:"idempotency-key" help:"The same key with the same task is done once, within a day."`
+	Once string `name:"idempotency-key" help:"The same key with the same task is done once, within a day."`
 }
 
 // optionFlags say how a task is carried out.
@@ -34,6 +34,7 @@ type optionFlags struct {
 	Queue       *string  `name:"to-queue" help:"The queue, instead of the one its kind is routed to."`
 	MaxAttempts *int     `help:"How often it may be tried, the first run included."`
 	Backoff     string   `help:"The wait between attempts, as JSON: {\"policy\":\"exponential\",\"delay\":\"1s\",\"max\":\"1m\"}."`
+	Key         *string  `help:"What the task is about, as in customer:42. Of those with the same key one runs at a time, in order."`
 	Timeout     *string  `help:"How long one attempt may take, as in 1m30s."`
 	ResultTTL   *string  `name:"result-ttl" help:"How long the record is kept once the task is finished, as in 24h."`
 	Tag         []string `help:"A word to keep with the task."`
@@ -52,7 +53,7 @@ func (f *optionFlags) body(kind, args string, more map[string]*string) ([]byte, 
 		}
 		body[name] = json.RawMessage(text)
 	}
-	maps.Copy(more, map[string]*string{"queue": f.Queue, "timeout": f.Timeout, "result_ttl": f.ResultTTL})
+	maps.Copy(more, map[string]*string{"queue": f.Queue, "key": f.Key, "timeout": f.Timeout, "result_ttl": f.ResultTTL})
 	for name, text := range more {
 		if text != nil {
 			body[name] = *text
@@ -77,7 +78,7 @@ func (c *taskSubmitCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
-	answer, err := c.call(ctx, http.MethodPost, "/v1/tasks", data, keyHeader(c.Key))
+	answer, err := c.call(ctx, http.MethodPost, "/v1/tasks", data, keyHeader(c.Once))
 	if err != nil {
 		return err
 	}
