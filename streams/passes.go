@@ -237,10 +237,11 @@ type Held struct {
 }
 
 // Held returns one that has not looked yet.
-func (s *Store) Held() *Held { return &Held{store: s, first: map[string]uint64{}} }
+func (s *Store) Held() *Held { return &Held{store: s} }
 
 // Sweep lets tasks go on in the lines whose first one is the same as at the last sweep:
-// somebody may have died who should have let them. Call it every minute or so.
+// somebody may have died who should have let them. The first one looks at all lines, since
+// it may have been this process. Call it every minute or so.
 func (h *Held) Sweep(ctx context.Context) error {
 	first, err := h.store.lines(ctx)
 	if err != nil {
@@ -248,7 +249,7 @@ func (h *Held) Sweep(ctx context.Context) error {
 	}
 	same := map[string]bool{}
 	for limit, seq := range first {
-		if h.first[limit] == seq {
+		if h.first == nil || h.first[limit] == seq {
 			same[limit] = true
 		}
 	}

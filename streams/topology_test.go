@@ -16,7 +16,7 @@ import (
 )
 
 var allStreams = []string{
-	"DEAD", "KV_claims", "KV_orders", "KV_results", "KV_schedules", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
+	"DEAD", "HELD", "KV_claims", "KV_orders", "KV_results", "KV_schedules", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
 	"TASKS_bulk", "TASKS_critical", "TASKS_default",
 }
 
@@ -62,6 +62,9 @@ func TestTopology(t *testing.T) {
 		Subjects: []string{"turns.>"}, Storage: jetstream.MemoryStorage, MaxAge: time.Minute, MaxBytes: -1, AllowMsgTTL: true,
 	}
 	want["TURNS"] = turns
+	want["HELD"] = jetstream.StreamConfig{
+		Subjects: []string{"held.>", "rates.>"}, Discard: jetstream.DiscardNew, MaxBytes: 2 * gib, AllowMsgTTL: true,
+	}
 	want["DEAD"] = jetstream.StreamConfig{Subjects: []string{"dead.>"}, MaxAge: 90 * day, MaxBytes: -1}
 	for _, q := range []string{"critical", "default", "bulk"} {
 		want["TASKS_"+q] = jetstream.StreamConfig{Subjects: []string{"tasks." + q + ".>"}, Discard: jetstream.DiscardNew, MaxBytes: 2 * gib}
