@@ -71,6 +71,12 @@ func (w *witness) leaves(t millrace.RawTask, done bool) {
 	}
 }
 
+func (w *witness) ran(id string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.runs[id]
+}
+
 // handled lets a processor handle a kind under the eyes of the witness.
 func (w *witness) handled(p *processor.Processor, kind string, takes time.Duration) {
 	handle(p, kind, func(_ context.Context, t millrace.RawTask) (any, error) {
@@ -145,8 +151,8 @@ func TestOneOfAKeyAtATime(t *testing.T) {
 		}
 		submit(t, store, many...)
 		for _, task := range append(one, many...) {
-			if r := finished(t, store, task.ID); r.State != millrace.Succeeded || r.HeldBy != "" || len(r.Attempts) != 1 || w.runs[task.ID] != 1 {
-				t.Errorf("%+v ran %d times", r, w.runs[task.ID])
+			if r := finished(t, store, task.ID); r.State != millrace.Succeeded || r.HeldBy != "" || len(r.Attempts) != 1 || w.ran(task.ID) != 1 {
+				t.Errorf("%+v ran %d times", r, w.ran(task.ID))
 			}
 		}
 		for key, ids := range want {
@@ -222,8 +228,8 @@ func TestLimitsOverAllWorkers(t *testing.T) {
 		w.mu.Unlock()
 		set()
 		for _, task := range wide {
-			if r := finishedIn(t, stores[0], task.ID, 15*time.Second); len(r.Attempts) != 1 || w.runs[task.ID] != 1 {
-				t.Errorf("%+v ran %d times", r, w.runs[task.ID])
+			if r := finishedIn(t, stores[0], task.ID, 15*time.Second); len(r.Attempts) != 1 || w.ran(task.ID) != 1 {
+				t.Errorf("%+v ran %d times", r, w.ran(task.ID))
 			}
 		}
 		linesEmpty(t, b)
@@ -478,7 +484,10 @@ func TestRatesOverAllWorkers(t *testing.T) {
 				}
 				for i := range c.tasks {
 					r := finishedIn(t, stores[0], fmt.Sprint("p", i), time.Hour)
-					if attempts := len(r.Attempts); r.State != millrace.Succeeded || attempts != seen[r.ID] || attempts > 1 && r.ID != "p0" {
+					mu.Lock()
+					runs := seen[r.ID]
+					mu.Unlock()
+					if attempts := len(r.Attempts); r.State != millrace.Succeeded || attempts != runs || attempts > 1 && r.ID != "p0" {
 						t.Errorf("%+v", r)
 					}
 				}

@@ -21,6 +21,7 @@ type ranTask struct {
 }
 
 // A node is killed at random while tasks come in and run under limits: no key has two
+// at once or out of order, the kind never has more than its limit, and none is left.
 func TestKilledUnderLimits(t *testing.T) {
 	const keys, limit = 6, 4
 	each, kills := 40, 12
