@@ -32,7 +32,7 @@ func fail(t *testing.T, store *streams.Store, p *streams.Puller, id, why string)
 		t.Fatalf("%s came instead of %s", d.Task.ID, id)
 	}
 	r := retrying(d, time.Time{})
-	r.State, r.NextAt, r.Error, r.Attempts[len(r.Attempts)-1].Error = millrace.Failed, time.Time{}, why, why
+	r.State, r.NextAt, r.Tags, r.Error, r.Attempts[len(r.Attempts)-1].Error = millrace.Failed, time.Time{}, d.Task.Tags, why, why
 	if err := store.Finish(t.Context(), d, r, time.Hour); err != nil {
 		t.Fatal(err)
 	}
