@@ -1,6 +1,7 @@
 package streams_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -188,4 +189,32 @@ func TestDeadRetention(t *testing.T) {
 	if _, err := streams.Open(t.Context(), streams.Config{InProcess: b, DeadRetention: time.Minute}); err == nil {
 		t.Error("a minute is taken")
 	}
+}
+
+// Who breaks off says where to go on, and nobody is left out.
+func TestRedriveAllBrokenOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := open(t, newBroker(t), streams.Config{})
+		p := pull(t, store, "default")
+		for i := range 6 {
+			kill(t, store, p, newTask(fmt.Sprintf("t%d", i)), "no luck")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+		defer cancel()
+		q := streams.DeadQuery{Limit: 10}
+		got, err := store.RedriveAll(ctx, q, 1)
+		if !errors.Is(err, context.DeadlineExceeded) || got.Tasks != 3 || got.Next == "" {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		q.Cursor = got.Next
+		if got, err = store.RedriveAll(t.Context(), q, 1); err != nil || got.Tasks != 3 || got.Next != "" {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if ran := work(t, store, p); len(ran) != 6 {
+			t.Errorf("%d ran", len(ran))
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

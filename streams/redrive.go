@@ -60,6 +60,10 @@ func (s *Store) redrive(ctx context.Context, d *DeadTask, args json.RawMessage) 
 		if err != nil {
 			return millrace.Record{}, err
 		}
+		task, err := s.taskAgain(d, logged, args)
+		if err != nil {
+			return d.Record, err
+		}
 		r, revision, err := s.buriedRecord(ctx, d, logged)
 		if err != nil {
 			return r, err
@@ -83,7 +87,7 @@ func (s *Store) redrive(ctx context.Context, d *DeadTask, args json.RawMessage) 
 			if !logged.has(args) {
 				return r, errOtherArgs
 			}
-		} else if err = s.logAgain(ctx, d, r, logged, args); errors.Is(err, millrace.ErrConflict) {
+		} else if err = s.logAgain(ctx, task, r, logged.seq); errors.Is(err, millrace.ErrConflict) {
 			continue // somebody else did
 		} else if err != nil {
 			return r, err
@@ -178,8 +182,9 @@ func (s *Store) buriedRecord(ctx context.Context, d *DeadTask, logged loggedTask
 	return d.Record, revision, err
 }
 
-// logAgain writes the task's message again.
-func (s *Store) logAgain(ctx context.Context, d *DeadTask, r millrace.Record, logged loggedTask, args json.RawMessage) error {
+// taskAgain is the task as it is to run again. What is wrong with it is known before
+// anything is written.
+func (s *Store) taskAgain(d *DeadTask, logged loggedTask, args json.RawMessage) (millrace.RawTask, error) {
 	again := *d
 	again.complete(logged)
 	task := again.Task
@@ -187,15 +192,25 @@ func (s *Store) logAgain(ctx context.Context, d *DeadTask, r millrace.Record, lo
 	case args != nil:
 		task.Args = args
 	case again.ArgsGone:
-		return fmt.Errorf("%w: its args are not kept any more: give it new ones", millrace.ErrInvalid)
+		return task, fmt.Errorf("%w: its args are not kept any more: give it new ones", millrace.ErrInvalid)
 	}
+	task.Passes = nil
+	msg, err := s.taskMessage(task)
+	if err == nil && int64(msg.Size())+mayGrow > s.nc.MaxPayload()-maxHeaders {
+		err = errTooLarge
+	}
+	return task, err
+}
+
+// logAgain writes the task's message again, over what lies there.
+func (s *Store) logAgain(ctx context.Context, task millrace.RawTask, r millrace.Record, over uint64) error {
 	task.Tried = max(task.Tried, len(r.Attempts))
-	task.Redrives, task.Spent, task.Passes = r.Redrives+1, task.Tried, nil
+	task.Redrives, task.Spent = r.Redrives+1, task.Tried
 	msg, err := s.taskMessage(task)
 	if err != nil {
 		return err
 	}
-	msg.Header.Set("Nats-Expected-Last-Subject-Sequence", strconv.FormatUint(logged.seq, 10))
+	msg.Header.Set("Nats-Expected-Last-Subject-Sequence", strconv.FormatUint(over, 10))
 	_, err = s.tasks[task.Queue].store(ctx, msg)
 	return err
 }

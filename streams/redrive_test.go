@@ -410,3 +410,84 @@ func TestDeathWhileDiscarding(t *testing.T) {
 		}
 	})
 }
+
+// What cannot be redriven as it is stays among the dead, whoever asks for it, and the
+// others are redriven beside it.
+func TestRedriveWhatIsIncomplete(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBroker(t)
+		store, js := open(t, b, streams.Config{}), inspect(t, b)
+		p := pull(t, store, "default")
+		kill(t, store, p, newTask("whole"), "no luck")
+		for id, body := range map[string]string{
+			"cut":  `{"task":{"id":"cut","submitted_at":"2026-01-01T00:00:00Z"},"record":{"id":"cut","state":"failed","submitted_at":"2026-01-01T00:00:00Z"},"truncated":true}`,
+			"none": `{"task":{"id":"none","submitted_at":"2026-01-01T00:00:00Z"},"record":{"id":"none","state":"failed","submitted_at":"2026-01-01T00:00:00Z"},"body":"eHh4"}`,
+		} {
+			if _, err := js.Publish(t.Context(), "dead.default.demo-echo."+id, []byte(body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := store.RedriveAll(t.Context(), streams.DeadQuery{Limit: 10}, 1000)
+		if err != nil || got.Tasks != 1 || len(got.Refused) != 2 || got.Next != "" {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		for _, r := range got.Refused {
+			if !errors.Is(r.Why, millrace.ErrInvalid) {
+				t.Errorf("%s: %v", r.ID, r.Why)
+			}
+			if _, err := store.Lookup(t.Context(), r.ID); !errors.Is(err, millrace.ErrNotFound) {
+				t.Errorf("%s has a record now: %v", r.ID, err)
+			}
+		}
+		if _, err := store.Redrive(t.Context(), "none", json.RawMessage(`1`)); !errors.Is(err, millrace.ErrInvalid) {
+			t.Errorf("what is no task: %v", err)
+		}
+		if d, err := store.DeadTask(t.Context(), "cut"); err != nil || !d.ArgsGone {
+			t.Errorf("%+v, %v", d, err)
+		}
+		if _, err := store.Redrive(t.Context(), "cut", json.RawMessage(`1`)); err != nil {
+			t.Error(err)
+		}
+		if ran := work(t, store, p); len(ran) != 2 {
+			t.Errorf("ran %v", ran)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A redriven task that is cancelled is gone from among the dead, though whoever redrove
+// it died before it could take it out.
+func TestCancelRedriven(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBroker(t)
+		store, js := open(t, b, streams.Config{}), inspect(t, b)
+		p := pull(t, store, "default")
+		kill(t, store, p, newTask("one"), "no luck")
+		way := &broker.Mortal{Broker: b, Left: 2}
+		mortal, err := streams.Open(t.Context(), streams.Config{InProcess: way})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mortal.Redrive(t.Context(), "one", nil); err == nil {
+			t.Error("it did not die")
+		}
+		mortal.Close()
+		if n := streamInfo(t, js, "DEAD").State.Msgs; n != 1 || len(deadIDs(t, store)) != 0 {
+			t.Errorf("%d lie among the dead, %v", n, deadIDs(t, store))
+		}
+		if r, err := store.Cancel(t.Context(), "one"); err != nil || r.State != millrace.Cancelled {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if n := streamInfo(t, js, "DEAD").State.Msgs; n != 0 {
+			t.Errorf("%d are left among the dead", n)
+		}
+		if ran := work(t, store, p); len(ran) != 0 {
+			t.Errorf("ran %v", ran)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
