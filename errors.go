@@ -60,6 +60,21 @@ type SnoozeError struct{ Delay time.Duration }
 // Error says how long the task sleeps.
 func (e *SnoozeError) Error() string { return "snooze for " + e.Delay.String() }
 
+// NotDeadError says that a task is not among the dead, and so neither redriven nor
+// discarded. It wraps [ErrConflict].
+type NotDeadError struct {
+	ID    string
+	State State
+}
+
+// Error says how the task stands instead.
+func (e *NotDeadError) Error() string {
+	return fmt.Sprintf("task %s is not dead: it is %s", e.ID, e.State)
+}
+
+// Unwrap gives [ErrConflict].
+func (e *NotDeadError) Unwrap() error { return ErrConflict }
+
 // FinalError says that a task is finished, and so not to be changed. It wraps
 // [ErrConflict].
 type FinalError struct {

@@ -45,6 +45,10 @@ type Record struct {
 	// know: a delivery whose worker died before it could write may be missing.
 	Deliveries int `json:"deliveries,omitzero"`
 
+	// Redrives is how often the task was brought back from among the dead. It is of the
+	// same life as a message in its queue's log that says the same.
+	Redrives int `json:"redrives,omitzero"`
+
 	// Lost counts the deliveries that ended with their worker instead of with an
 	// outcome. They are no attempts and have a cap of their own.
 	Lost int `json:"lost,omitzero"`

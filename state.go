@@ -5,7 +5,8 @@ import "slices"
 // State is where a task stands.
 type State string
 
-// The states of a task. The last three are final: once written they never change.
+// The states of a task. The last three are final: once written they never change,
+// except that a redrive starts a failed task again.
 const (
 	Pending   State = "pending"   // accepted, waiting for a worker
 	Scheduled State = "scheduled" // accepted, waiting for its time
@@ -23,6 +24,7 @@ var transitions = map[State][]State{
 	Scheduled: {Pending, Running, Failed, Cancelled},
 	Running:   {Succeeded, Failed, Retrying, Scheduled, Pending, Cancelled},
 	Retrying:  {Pending, Running, Failed, Cancelled},
+	Failed:    {Pending},
 }
 
 // Final reports whether a task in s is finished.

@@ -30,6 +30,10 @@ func TestTransitions(t *testing.T) {
 	for _, from := range states {
 		for _, to := range states {
 			switch can := from.CanBecome(to); {
+			case from == millrace.Failed && to == millrace.Pending: // by a redrive
+				if !can {
+					t.Error("a failed task cannot be redriven")
+				}
 			case from.Final() && can:
 				t.Errorf("%s is final, but can it become %s? %v", from, to, can)
 			case from == to && can:

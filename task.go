@@ -24,6 +24,10 @@ type Task[A any] struct {
 	// Tried is how many attempts were made before the task was parked for the next:
 	// its record may not live as long as it waits.
 	Tried int `json:"tried,omitzero"`
+	// Redrives is how often the task was brought back from among the dead, and Spent how
+	// many attempts were made until the last time: MaxAttempts counts on from there.
+	Redrives int `json:"redrives,omitzero"`
+	Spent    int `json:"spent,omitzero"`
 	// Passes are of the limits that the task has come past, and that it counts in until
 	// it is done. The engine writes them.
 	Passes []Pass `json:"passes,omitempty"`

@@ -54,9 +54,13 @@ func newAPI(app *fiber.App, cfg apiConfig) *api {
 // describeProblem adds to the description of an error what a [problem] has besides.
 func describeProblem(schemas huma.Registry) {
 	name := strings.TrimPrefix(schemas.Schema(reflect.TypeFor[huma.ErrorModel](), true, "").Ref, schemaPrefix)
+	schemas.Map()[name].Properties["count"] = &huma.Schema{
+		Type: huma.TypeInteger, Description: "How many there are, if that is not as many as were confirmed.",
+	}
 	schemas.Map()[name].Properties["state"] = &huma.Schema{
-		Type: huma.TypeString, Description: "The state of the task, if it is finished and so cannot be cancelled; or of the order, if that is why it is not possible.",
+		Type: huma.TypeString, Description: "The state of the task, if it is finished and so cannot be cancelled, or not dead; or of the order, if that is why it is not possible.",
 		Enum: []any{
+			string(millrace.Pending), string(millrace.Scheduled), string(millrace.Running), string(millrace.Retrying),
 			string(millrace.Succeeded), string(millrace.Failed),
 			string(orders.Placed), string(orders.AwaitingPayment), string(orders.Paid), string(orders.Fulfilled),
 			string(orders.Rejected), string(orders.Cancelled), string(orders.Expired),

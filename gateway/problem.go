@@ -20,6 +20,7 @@ import (
 type problem struct {
 	huma.ErrorModel
 	State      string        `json:"state,omitempty"` // of the task or the order, if that is why it is not possible
+	Count      *int          `json:"count,omitempty"` // how many there are, if that is not what was confirmed
 	header     http.Header   // more headers of the response
 	retryAfter time.Duration // zero: no Retry-After
 	cause      error         // why it is unexpected; logged, and never shown

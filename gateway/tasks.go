@@ -104,6 +104,7 @@ type taskView struct {
 	Error       string          `json:"error,omitempty" doc:"Why the last attempt failed, or the task did."`
 	Progress    *progressView   `json:"progress,omitempty" doc:"What the handler said last of how far it is."`
 	Deliveries  int             `json:"deliveries,omitempty" doc:"How often it was handed to a worker, as far as is known."`
+	Redrives    int             `json:"redrives,omitempty" doc:"How often it was brought back from among the dead."`
 	Lost        int             `json:"lost,omitempty" doc:"Deliveries that died with their worker."`
 	Tags        []string        `json:"tags,omitempty"`
 	HeldBy      string          `json:"held_by,omitempty" doc:"The limit that a pending task waits for."`
@@ -205,7 +206,7 @@ func refusedFor(location string, err error) error {
 func viewTask(r millrace.Record) *taskView {
 	v := &taskView{
 		ID: r.ID, Kind: r.Kind, Queue: r.Queue, State: r.State, Attempts: make([]attemptView, len(r.Attempts)),
-		Result: r.Result, Error: r.Error, Deliveries: r.Deliveries, Lost: r.Died(), Tags: r.Tags, HeldBy: r.HeldBy, SubmittedAt: r.SubmittedAt,
+		Result: r.Result, Error: r.Error, Deliveries: r.Deliveries, Redrives: r.Redrives, Lost: r.Died(), Tags: r.Tags, HeldBy: r.HeldBy, SubmittedAt: r.SubmittedAt,
 		NextAt: present(r.NextAt), FinishedAt: present(r.FinishedAt), ExpiresAt: present(r.ExpiresAt),
 	}
 	if r.Progress != (millrace.Progress{}) {

@@ -185,7 +185,7 @@ func (p *Processor) call(h handler, runs []*run) {
 		if n := len(r.result); r.err == nil && n > p.cfg.MaxResult {
 			r.err = millrace.Permanent(fmt.Errorf("the result has %d bytes, and a record takes %d: keep large results elsewhere and return where", n, p.cfg.MaxResult))
 		}
-		r.outcome = judge(r.err, cause, r.attempt.Number, r.terms, rand.Float64())
+		r.outcome = judge(r.err, cause, r.attempt.Number-r.Task.Spent, r.terms, rand.Float64())
 	}
 }
 

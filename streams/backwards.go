@@ -19,6 +19,7 @@ type backwards[T any] struct {
 	stream string
 	accept func(stored) (T, bool)
 
+	from   uint64      // the sequence at which it ends; zero: at the first
 	found  []placed[T] // what was read and is not taken yet, the newest first
 	before uint64      // the sequence before which it goes on behind found; zero: at the end
 }
@@ -42,6 +43,7 @@ func (l *backwards[T]) fill(ctx context.Context, s *Store, limit int) error {
 	if err != nil {
 		return err
 	}
+	first = max(first, l.from)
 	if l.before == 0 || l.before > last+1 {
 		l.before = last + 1
 	}

@@ -72,6 +72,7 @@ func (s *Store) withdraw(ctx context.Context, r millrace.Record, was Found) {
 		s.purge(ctx, stream, timerSubject(r.ID)),
 		s.purge(ctx, stream, dueSubject(r.ID)),
 		s.withdrawLogged(ctx, r, was),
+		s.withdrawDead(ctx, r),
 	)
 	if err != nil {
 		s.log.Warn("what is left of a cancelled task could not be removed; it will be skipped", "task", r.ID, "error", err)

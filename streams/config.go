@@ -34,6 +34,10 @@ type Config struct {
 	// MaxQueueBytes is how large the log of one queue may grow; then it is full
 	// and refuses work. Zero means 1 GiB.
 	MaxQueueBytes int64
+	// DeadRetention is how long dead tasks are kept, at least 1h; negative for good. Zero
+	// means 90 days, or longer if the stream says so. Anything else is what the stream
+	// gets, also if it was more: the same for all processes.
+	DeadRetention time.Duration
 	// Replicas is how many servers keep each stream: 1, 3 or 5. Zero means 1.
 	Replicas int
 	// AckWait is how long a worker may be silent about a task before another
@@ -98,6 +102,9 @@ func (c Config) validate() error {
 	}
 	if c.AckWait < time.Second {
 		errs = append(errs, fmt.Errorf("the ack wait must be at least 1s, not %s", c.AckWait))
+	}
+	if c.DeadRetention > 0 && c.DeadRetention < time.Hour {
+		errs = append(errs, fmt.Errorf("dead tasks must be kept for 1h at least, not %s", c.DeadRetention))
 	}
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("the timeout must not be negative, but is %s", c.Timeout))

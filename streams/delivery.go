@@ -33,6 +33,7 @@ type Delivery struct {
 	name     string    // under which it writes records, once it does
 	lease    uint64    // revision of what waits while the task is checked out; else zero
 	renewal  time.Time // of the lease, that got no answer
+	redriven bool      // though what is written of the task does not say so yet
 	body     []byte
 }
 

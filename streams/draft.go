@@ -59,6 +59,7 @@ func (s *Store) writeAll(ctx context.Context, all []draft) []error {
 
 // message is the record as it is stored, if nobody has written since the delivery.
 func (d draft) message() (*nats.Msg, error) {
+	d.record.Redrives = d.Task.Redrives
 	data, err := encode(d.record)
 	if err != nil {
 		return nil, fmt.Errorf("%w: record of %s: %w", millrace.ErrInvalid, d.record.ID, err)
@@ -86,14 +87,14 @@ func (s *Store) written(ctx context.Context, d draft, v verdict) error {
 	return nil
 }
 
-// writeOver writes once more, if what is in the way is of the same delivery; else it
-// returns conflict. If that is final it stands, and is the record.
+// writeOver writes once more, if what is in the way is of the same delivery, or of who
+// redrove the task that this delivery was the first to see; else it returns conflict. If that is final it stands, and is the record.
 func (s *Store) writeOver(ctx context.Context, d draft, conflict verdict) verdict {
 	found, err := s.lastOnLeader(ctx, bucketStream(resultsBucket), recordSubject(d.record.ID))
 	if err != nil {
 		return verdict{0, err}
 	}
-	if len(found) == 0 || found[0].by != d.name {
+	if len(found) == 0 || found[0].by != d.name && (!d.redriven || found[0].by != byRedrive(d.Task)) {
 		return conflict
 	}
 	own, err := parseRecord(found[0])

@@ -47,6 +47,7 @@ func (d *Delivery) attach(st stored) {
 		d.misfiled(fmt.Errorf("the id %s belongs to another task, of the kind %s in the queue %s", d.Task.ID, r.Kind, r.Queue))
 	default:
 		d.Record, d.revision = r, st.seq
+		d.redrive()
 	}
 }
 
@@ -169,6 +170,7 @@ func (f *Finished) complete() {
 		f.Final.FinishedAt = time.Now().UTC()
 	}
 	f.TTL = max(f.TTL, time.Second)
+	f.Final.Redrives = f.Task.Redrives
 	f.Final.ExpiresAt, f.Final.Parked = f.Final.FinishedAt.Add(f.TTL), 0
 }
 
@@ -187,6 +189,9 @@ func (s *Store) finished(ctx context.Context, f *Finished, err error) error {
 // and does not come again.
 func (s *Store) Settle(ctx context.Context, d *Delivery) error {
 	if err := s.done(ctx, d.Task); err != nil {
+		return err
+	}
+	if err := s.risen(ctx, d); err != nil {
 		return err
 	}
 	if d.CheckedOut() {

@@ -227,7 +227,7 @@ func (s *Store) lookupHeld(ctx context.Context, id string) (Found, bool, error) 
 	t := latest.Task
 	return Found{
 		Record: millrace.Record{
-			ID: id, Kind: t.Kind, Queue: t.Queue, State: millrace.Pending, Tags: t.Tags, SubmittedAt: t.SubmittedAt, HeldBy: latest.limit,
+			ID: id, Kind: t.Kind, Queue: t.Queue, State: millrace.Pending, Tags: t.Tags, SubmittedAt: t.SubmittedAt, HeldBy: latest.limit, Redrives: t.Redrives,
 		},
 		Version: fmt.Sprintf("held%d", latest.seq),
 	}, true, nil

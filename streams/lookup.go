@@ -101,7 +101,7 @@ func (s *Store) lookupWaiting(ctx context.Context, id string) (Found, bool, erro
 func (w waiting) record() millrace.Record {
 	r := millrace.Record{
 		ID: w.Task.ID, Kind: w.Task.Kind, Queue: w.Task.Queue, State: millrace.Scheduled, Tags: w.Task.Tags,
-		SubmittedAt: w.Task.SubmittedAt, NextAt: w.Due,
+		SubmittedAt: w.Task.SubmittedAt, NextAt: w.Due, Redrives: w.Task.Redrives,
 	}
 	if w.Task.Tried > 0 {
 		r.State = millrace.Retrying
@@ -150,7 +150,7 @@ func (s *Store) lookupLog(ctx context.Context, queue, id string) (f *Found, acke
 	return &Found{
 		Record: millrace.Record{
 			ID: id, Kind: task.Kind, Queue: queue, State: state, Tags: task.Tags,
-			SubmittedAt: submitted,
+			SubmittedAt: submitted, Redrives: task.Redrives,
 		},
 		Version: fmt.Sprintf("%s%d", state, found[0].seq),
 	}, false, nil

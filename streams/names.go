@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"hash/fnv"
 	"strconv"
 	"strings"
@@ -138,3 +139,16 @@ func parseHeldSubject(subject string) (limit, id string, ok bool) {
 }
 
 func kindToken(kind string) string { return strings.ReplaceAll(kind, ".", "-") }
+
+// deadFilter matches the dead of a queue and a kind, empty for any.
+func deadFilter(queue, kind string) string {
+	return deadSubject(cmp.Or(queue, "*"), cmp.Or(kind, "*"), "*")
+}
+
+func parseDeadSubject(subject string) (queue, kind, id string, ok bool) {
+	rest, ok := strings.CutPrefix(subject, "dead.")
+	if !ok {
+		return "", "", "", false
+	}
+	return parseTaskSubject("tasks." + rest)
+}

@@ -331,7 +331,7 @@ const errLost = "lost: nothing was left to bring the task on, and its args are n
 func (s *Store) giveUp(ctx context.Context, o *orphan) error {
 	r := *o.record
 	r.State, r.Error, r.NextAt = millrace.Failed, errLost, time.Time{}
-	task := millrace.RawTask{ID: r.ID, Kind: r.Kind, Queue: r.Queue, Options: millrace.Options{Tags: r.Tags}, SubmittedAt: r.SubmittedAt}
+	task := millrace.RawTask{ID: r.ID, Kind: r.Kind, Queue: r.Queue, Options: millrace.Options{Tags: r.Tags}, SubmittedAt: r.SubmittedAt, Redrives: r.Redrives}
 	end := Finished{&Delivery{Task: task, revision: o.revision}, r, time.Duration(millrace.DefaultResultTTL)}
 	end.complete()
 	msg, err := s.deadMessage(end)

@@ -53,7 +53,7 @@ func (p *Puller) Next(ctx context.Context, room int) ([]*Delivery, error) {
 		}
 		return nil, err
 	}
-	return p.store.holdBack(ctx, p.store.parkAgain(ctx, deliveries)), nil
+	return p.store.holdBack(ctx, p.store.parkAgain(ctx, p.store.withoutOutdated(ctx, deliveries))), nil
 }
 
 func (p *Puller) deliveries(msgs []*nats.Msg) ([]*Delivery, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -34,10 +35,20 @@ func (s *Store) deleteMessage(ctx context.Context, stream string, sequence uint6
 	if err == nil {
 		err = st.DeleteMsg(ctx, sequence)
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	if err != nil && !isGone(err) {
 		return fmt.Errorf("%w: remove %d from %s: %w", millrace.ErrUnavailable, sequence, stream, err)
 	}
 	return nil
+}
+
+// isGone reports whether there was no message to remove. The server has no code for that
+// alone, and of what it says the client passes on the text.
+func isGone(err error) bool {
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return true
+	}
+	text := err.Error()
+	return errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && (strings.Contains(text, "no message found") || strings.Contains(text, "deleted message"))
 }
 
 // purgeUpTo removes what a filter matches and lies before a sequence, zero for all of

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +84,7 @@ func (c Config) dead() jetstream.StreamConfig {
 		Subjects:           []string{"dead.>"},
 		Retention:          jetstream.LimitsPolicy,
 		Storage:            jetstream.FileStorage,
-		MaxAge:             90 * 24 * time.Hour,
+		MaxAge:             max(0, cmp.Or(c.DeadRetention, 90*24*time.Hour)), // zero: for good
 		MaxMsgsPerSubject:  1,
 		Replicas:           c.Replicas,
 		AllowDirect:        true,
@@ -169,11 +170,13 @@ func (e *MismatchError) Error() string {
 }
 
 // ensure creates what is missing and brings what exists up to date. It never
-// shrinks a limit and never deletes, so an operator may enlarge anything. It
+// shrinks a limit and never deletes, so an operator may enlarge anything; only for how
+// long the dead are kept is what was asked for. It
 // returns the shortest ack wait of the queues.
 func ensure(ctx context.Context, js jetstream.JetStream, c Config) (time.Duration, error) {
 	for _, want := range c.topology() {
-		if err := ensureStream(ctx, js, want); err != nil {
+		exact := want.Name == deadStream && c.DeadRetention != 0
+		if err := ensureStream(ctx, js, want, exact); err != nil {
 			return 0, err
 		}
 	}
@@ -195,7 +198,7 @@ func ensure(ctx context.Context, js jetstream.JetStream, c Config) (time.Duratio
 	return shortest, nil
 }
 
-func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
+func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, exactAge bool) error {
 	stream, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		_, err = js.CreateStream(ctx, want)
@@ -216,6 +219,9 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	}
 	have := stream.CachedInfo().Config
 	merged, err := merge(have, want)
+	if exactAge {
+		merged.MaxAge = want.MaxAge
+	}
 	if err != nil || reflect.DeepEqual(merged, have) {
 		return err
 	}

@@ -45,7 +45,7 @@ func (l Ledger) TakeTurn(ctx context.Context) (end func(), err error) {
 	mine, err := call.stored(ctx)
 	if err != nil {
 		// A server forgets what it keeps in memory.
-		return nil, errors.Join(err, ensureStream(ctx, s.js, s.cfg.turns()))
+		return nil, errors.Join(err, ensureStream(ctx, s.js, s.cfg.turns(), false))
 	}
 	end = func() { l.endTurn(mine) }
 	tick := time.NewTicker(turnLook)

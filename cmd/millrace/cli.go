@@ -19,6 +19,7 @@ type cli struct {
 	Processor processorCmd `cmd:"" help:"Carry out tasks, against a NATS server."`
 	Scheduler schedulerCmd `cmd:"" help:"Move what is due to its queue and trim the logs, against a NATS server; run one or more."`
 	Task      taskCmd      `cmd:"" help:"Submit tasks, look at them, call them off."`
+	Dead      deadCmd      `cmd:"" help:"Search the tasks that failed for good, bring them back, or discard them."`
 	Schedule  scheduleCmd  `cmd:"" help:"Have tasks submitted at a time, every so often, or by cron."`
 	Order     orderCmd     `cmd:"" help:"Place orders, look at them, pay, cancel, fulfil and watch them."`
 	Stock     stockCmd     `cmd:"" help:"Say what is in stock, and look at it."`

@@ -25,6 +25,8 @@ type queueFlags struct {
 	QueueMB  count         `name:"queue-mb" help:"How large the log of one queue may grow, in MiB; then it refuses work." default:"1024"`
 	Replicas count         `help:"How many servers of a cluster keep each stream." default:"1"`
 	AckWait  time.Duration `help:"How long a worker may be silent about a task before another one gets it; the same for all processes." default:"30s"`
+
+	DeadRetention deadRetention `help:"How long tasks that failed for good are kept, at least 1h, or \"forever\"; the same for all processes." default:"2160h"`
 }
 
 type listenFlags struct {
@@ -136,6 +138,23 @@ func (r *retention) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// deadRetention is for how long dead tasks are kept: negative for good, since for the
+// store zero is the default.
+type deadRetention time.Duration
+
+func (r *deadRetention) UnmarshalText(text []byte) error {
+	if string(text) == "forever" {
+		*r = -1
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < time.Hour {
+		return fmt.Errorf(`%q is neither "forever" nor a time from 1h`, text)
+	}
+	*r = deadRetention(d)
+	return nil
+}
+
 // syncMode is how often the store is synced: zero for every write.
 type syncMode time.Duration
 
@@ -191,7 +210,8 @@ func (f queueFlags) store(name string, sync syncMode, log *slog.Logger) (streams
 	}
 	cfg := streams.Config{
 		Name: name, Queues: names, MaxQueueBytes: int64(f.QueueMB) << 20, Replicas: int(f.Replicas), AckWait: f.AckWait,
-		Async: sync != 0, Logger: log,
+		DeadRetention: time.Duration(f.DeadRetention),
+		Async:         sync != 0, Logger: log,
 	}
 	for _, spec := range f.Route {
 		r, err := millrace.ParseRoute(spec)
