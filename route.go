@@ -9,8 +9,8 @@ import (
 type Route struct {
 	// Kinds is a glob over the whole kind, where "*" matches any run of
 	// characters, dots included: "mail.*", "*.export", "*".
-	Kinds string
-	Queue string
+	Kinds string `json:"kinds"`
+	Queue string `json:"queue"`
 }
 
 // ParseRoute reads a route as configuration spells it: "mail.*=bulk".

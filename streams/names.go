@@ -17,6 +17,7 @@ const (
 	claimsBucket    = "claims"
 	ordersBucket    = "orders"
 	schedulesBucket = "schedules"
+	controlBucket   = "control"
 	consumerName    = "workers"
 	moversName      = "movers"
 	turnStream      = "TURNS"

@@ -37,6 +37,7 @@ type Store struct {
 	waiting []*committer // by shard
 	alarms  []*alarms    // by shard
 	buckets map[string]*Bucket
+	control *Control
 	stop    func()
 	running sync.WaitGroup
 }
@@ -94,9 +95,15 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	}
 	s.dead = s.startCommitter(background)
 	s.results = s.startCommitter(background)
-	for _, b := range []string{claimsBucket, ordersBucket, schedulesBucket} {
+	for _, b := range []string{claimsBucket, ordersBucket, schedulesBucket, controlBucket} {
 		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
 	}
+	s.control = &Control{store: s, bell: make(chan struct{}, 1)}
+	if err := s.control.open(ctx); err != nil {
+		s.stop()
+		return nil, err
+	}
+	s.running.Go(func() { s.control.run(background) })
 	return s, nil
 }
 

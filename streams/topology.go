@@ -132,6 +132,7 @@ func (c Config) topology() []jetstream.StreamConfig {
 		c.ledger(),
 		c.turns(),
 		c.bucket(schedulesBucket, "schedules, by name", 0),
+		c.bucket(controlBucket, "settings that can be changed while everything runs", 0),
 	)
 }
 
