@@ -99,4 +99,6 @@ const (
 	WaitRetry WaitCause = "retry"
 	// WaitSnooze is what the handler asked for.
 	WaitSnooze WaitCause = "snooze"
+	// WaitPause is that its kind is paused: it did not run.
+	WaitPause WaitCause = "pause"
 )

@@ -131,7 +131,7 @@ type attemptView struct {
 type waitView struct {
 	Since time.Time          `json:"since"`
 	Until time.Time          `json:"until" doc:"When it is due again."`
-	Why   millrace.WaitCause `json:"why" enum:"retry,snooze" doc:"retry is the backoff after an attempt that failed, snooze what the handler asked for."`
+	Why   millrace.WaitCause `json:"why" enum:"retry,snooze,pause" doc:"retry is the backoff after an attempt that failed, snooze what the handler asked for, pause that its kind is paused."`
 }
 
 func (g *Gateway) getTask(ctx context.Context, in *getTaskInput) (*getTaskOutput, error) {

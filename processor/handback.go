@@ -22,23 +22,24 @@ func (p *Processor) handBackStale(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			p.handBackAll(p.dispatcher.stale(staleAfter))
+			p.handBackAll(p.dispatcher.stale(staleAfter), 0)
 		}
 	}
 }
 
-// handBackAll hands back at once, so that the notes share a write.
-func (p *Processor) handBackAll(jobs []*job) {
+// handBackAll hands back together, so that the notes share a write.
+func (p *Processor) handBackAll(jobs []*job, delay time.Duration) {
 	var handing sync.WaitGroup
 	for _, j := range jobs {
-		handing.Go(func() { p.handBack(j) })
+		handing.Go(func() { p.handBack(j, delay) })
 	}
 	handing.Wait()
 }
 
 // handBack returns a task that did not run to its end, at no cost: it is noted
-// first that this delivery did not die.
-func (p *Processor) handBack(j *job) {
+// first that this delivery did not die. It comes again after delay, or at once while
+// this worker is stopping.
+func (p *Processor) handBack(j *job, delay time.Duration) {
 	defer p.leases.drop(j)
 	j.writing.Lock()
 	defer j.writing.Unlock()
@@ -50,7 +51,7 @@ func (p *Processor) handBack(j *job) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
 	defer cancel()
 	j.closed = true
-	handBack := func() error { return p.store.Retry(ctx, j.Delivery, r, 0) }
+	handBack := func() error { return p.store.Retry(ctx, j.Delivery, r, delay) }
 	if p.stopping.Load() {
 		handBack = func() error { return p.store.HandBack(ctx, j.Delivery, r) }
 	}

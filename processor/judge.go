@@ -14,6 +14,8 @@ type outcome struct {
 	state millrace.State
 	// counts is whether the run was an attempt.
 	counts bool
+	// paused is whether the task was not run since its kind is paused.
+	paused bool
 	// delay is how long the task waits, if it is not final.
 	delay time.Duration
 	// reason is the error to show, empty if there is none.

@@ -30,6 +30,9 @@ type Config struct {
 	// Empty means every queue of the store; of those out of the box, "critical"
 	// has weight 6, "default" 3 and "bulk" 1.
 	Queues []Queue
+	// Added says that queues that are added while everything runs are served too, with
+	// the share that they were given. With empty Queues they are in any case.
+	Added bool
 	// Grace is how long handlers may go on when [Processor.Run] is told to stop,
 	// before their contexts end too. Zero means 30 s.
 	Grace time.Duration
@@ -67,7 +70,7 @@ type Queue struct {
 
 var defaultWeights = map[string]int{"critical": 6, "default": 3, "bulk": 1}
 
-func (c Config) withDefaults(queues []string) Config {
+func (c Config) withDefaults(store *streams.Store) Config {
 	c.Concurrency = cmp.Or(c.Concurrency, 64)
 	c.Grace = cmp.Or(c.Grace, 30*time.Second)
 	c.MaxLost = cmp.Or(c.MaxLost, 5)
@@ -83,8 +86,10 @@ func (c Config) withDefaults(queues []string) Config {
 		c.Worker = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
 	if len(c.Queues) == 0 {
-		for _, q := range queues {
-			c.Queues = append(c.Queues, Queue{Name: q, Weight: defaultWeights[q]})
+		c.Added = true
+		for _, q := range store.Queues() {
+			set := store.Control().Get().Queue(q)
+			c.Queues = append(c.Queues, Queue{Name: q, Weight: cmp.Or(set.Weight, defaultWeights[q]), Strict: set.Strict})
 		}
 	}
 	queuesCopy := make([]Queue, len(c.Queues))
@@ -158,7 +163,7 @@ type Processor struct {
 
 // New returns a processor that has no handlers yet.
 func New(store *streams.Store, cfg Config) *Processor {
-	cfg = cfg.withDefaults(store.Queues())
+	cfg = cfg.withDefaults(store)
 	return &Processor{
 		cfg: cfg, store: store, log: cfg.Logger, handlers: map[string]handler{},
 		finishing: make(chan struct{}, maxFinishing), batches: make(chan struct{}, maxBatches),
@@ -191,6 +196,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	p.leases = newLeases(p.store, p.cfg.CheckOut, p.log)
 	p.reports = newReports(p.store, p.leases, p.log)
 	p.dispatcher = newDispatcher(p.cfg, p.start)
+	p.heed(p.store.Control().Get()) // before anything is asked for
 
 	feeders, err := p.newFeeders(ctx)
 	if err != nil {
@@ -213,11 +219,12 @@ func (p *Processor) Run(ctx context.Context) error {
 	for _, f := range feeders {
 		feeding.Go(func() { f.run(ctx) })
 	}
+	feeding.Go(func() { p.attend(ctx, &feeding) })
 
 	<-ctx.Done()
 	p.stopping.Store(true)
 	feeding.Wait()
-	p.handBackAll(p.dispatcher.close())
+	p.handBackAll(p.dispatcher.close(), 0)
 	p.finishWithin(p.cfg.Grace)
 	endLeases()
 	background.Wait()
@@ -248,7 +255,7 @@ func (p *Processor) finishWithin(grace time.Duration) {
 		for _, j := range abandoned {
 			p.log.Warn("a handler does not stop; its task is handed back", "task", j.Task.ID, "kind", j.Task.Kind)
 		}
-		p.handBackAll(abandoned)
+		p.handBackAll(abandoned, 0)
 	}
 }
 

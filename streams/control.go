@@ -121,6 +121,8 @@ func (c *Control) adopt(next *Settings) {
 		if old != nil && old.revision == next.revision {
 			return
 		}
+		// Who reads them is to find the queues that they speak of.
+		c.store.know(next.AddedQueues()...)
 		if c.current.CompareAndSwap(old, next) {
 			if old != nil {
 				close(old.superseded)

@@ -1,0 +1,116 @@
+package processor
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"millrace/streams"
+)
+
+// putBack is for how long a task is put back that came though its lane is shut: until
+// what this worker has asked for is over, or it would come here again.
+const putBack = 1500 * time.Millisecond
+
+// attend follows the settings of all processes until ctx ends: it shuts the lanes of
+// queues that are paused, and opens lanes for queues that are added, if this worker is
+// to serve them.
+func (p *Processor) attend(ctx context.Context, feeding *sync.WaitGroup) {
+	p.store.Control().Watch(ctx, func(set *streams.Settings) {
+		for _, l := range p.heed(set) {
+			feeding.Go(func() { p.feed(ctx, l) })
+		}
+	})
+}
+
+// heed does what the settings say, and returns the lanes that are new.
+func (p *Processor) heed(set *streams.Settings) (added []*lane) {
+	if p.cfg.Added {
+		for _, name := range set.AddedQueues() {
+			if l := p.dispatcher.addLane(Queue{Name: name, Weight: max(1, set.Queue(name).Weight), Strict: set.Queue(name).Strict}); l != nil {
+				added = append(added, l)
+			}
+		}
+	}
+	waiting := p.dispatcher.shutLanes(func(l *lane) bool { return !set.Queue(l.Name).Paused.IsZero() })
+	if len(waiting) > 0 {
+		p.working.Go(func() { p.handBackAll(waiting, putBack) })
+	}
+	return added
+}
+
+// feed brings the tasks of a queue that was added, as soon as the broker has it.
+func (p *Processor) feed(ctx context.Context, l *lane) {
+	for told := false; ctx.Err() == nil; {
+		f, err := p.newFeeder(ctx, l)
+		if err == nil {
+			f.run(ctx)
+			return
+		}
+		if !told && ctx.Err() == nil {
+			p.log.Warn("cannot serve a queue that was added, trying until it is possible", "queue", l.Name, "error", err)
+			told = true
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// addLane opens a lane, unless there is one for that queue.
+func (d *dispatcher) addLane(q Queue) *lane {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || slices.ContainsFunc(d.lanes, func(l *lane) bool { return l.Name == q.Name }) {
+		return nil
+	}
+	l := newLane(q)
+	d.lanes = append(d.lanes, l)
+	return l
+}
+
+// shutLanes shuts the lanes that are to be, opens the others, and returns the tasks
+// that were ready in those that are shut.
+func (d *dispatcher) shutLanes(shut func(*lane) bool) []*job {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.lanes {
+		l.shut = shut(l)
+	}
+	return d.clearShut()
+}
+
+// setQuiet shuts all lanes, or leaves it to the settings which are shut.
+func (d *dispatcher) setQuiet(quiet bool) []*job {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.quiet = quiet
+	return d.clearShut()
+}
+
+func (d *dispatcher) clearShut() (out []*job) {
+	for _, l := range d.lanes {
+		if d.isShut(l) {
+			out = append(out, l.ready...)
+			l.ready = nil
+		}
+		l.nudge()
+	}
+	open := d.suspects[:0:0]
+	for _, j := range d.suspects {
+		if d.isShut(j.lane) {
+			out = append(out, j)
+		} else {
+			open = append(open, j)
+		}
+	}
+	d.suspects = open
+	d.choosing = d.choosing && d.anyUnasked()
+	d.dispatch()
+	return out
+}
+
+// isShut reports whether the lane takes no tasks now.
+func (d *dispatcher) isShut(l *lane) bool { return d.quiet || l.shut }
