@@ -54,6 +54,9 @@ func newAPI(app *fiber.App, cfg apiConfig) *api {
 // describeProblem adds to the description of an error what a [problem] has besides.
 func describeProblem(schemas huma.Registry) {
 	name := strings.TrimPrefix(schemas.Schema(reflect.TypeFor[huma.ErrorModel](), true, "").Ref, schemaPrefix)
+	schemas.Map()[name].Properties["count"] = &huma.Schema{
+		Type: huma.TypeInteger, Description: "How many tasks are pending, if another number was confirmed.",
+	}
 	schemas.Map()[name].Properties["state"] = &huma.Schema{
 		Type: huma.TypeString, Description: "The state of the task, if it is finished and so cannot be cancelled; or of the order, if that is why it is not possible.",
 		Enum: []any{

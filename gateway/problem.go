@@ -20,6 +20,7 @@ import (
 type problem struct {
 	huma.ErrorModel
 	State      string        `json:"state,omitempty"` // of the task or the order, if that is why it is not possible
+	Count      *uint64       `json:"count,omitempty"` // of the tasks to be purged, if another was confirmed
 	header     http.Header   // more headers of the response
 	retryAfter time.Duration // zero: no Retry-After
 	cause      error         // why it is unexpected; logged, and never shown

@@ -12,6 +12,7 @@ func (g *Gateway) routes(a *api) {
 	g.scheduleRoutes(a)
 	g.orderRoutes(a)
 	g.stockRoutes(a)
+	g.queueRoutes(a)
 	g.healthRoutes(a)
 }
 

@@ -47,6 +47,9 @@ func (g *Gateway) submitTask(ctx context.Context, in *submitTaskInput) (*accepte
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
 	answer, replayed, err := once(ctx, g.claims, "task", in.Key, in.RawBody, func(ctx context.Context, id string, again bool) (acceptedTask, error) {
+		if err := g.admit(queue, again); err != nil {
+			return acceptedTask{}, err
+		}
 		task.ID = id
 		answer := acceptedTask{ID: id, Kind: task.Kind, Queue: task.Queue, State: millrace.Pending}
 		// The id was made when the request came first. So one that is sent again does

@@ -9,10 +9,6 @@ import (
 	"millrace/streams"
 )
 
-// putBack is for how long a task is put back that came though its lane is shut: until
-// what this worker has asked for is over, or it would come here again.
-const putBack = 1500 * time.Millisecond
-
 // attend follows the settings of all processes until ctx ends: it shuts the lanes of
 // queues that are paused, and opens lanes for queues that are added, if this worker is
 // to serve them.
@@ -35,7 +31,7 @@ func (p *Processor) heed(set *streams.Settings) (added []*lane) {
 	}
 	waiting := p.dispatcher.shutLanes(func(l *lane) bool { return !set.Queue(l.Name).Paused.IsZero() })
 	if len(waiting) > 0 {
-		p.working.Go(func() { p.handBackAll(waiting, putBack) })
+		p.working.Go(func() { p.handBackAll(waiting) })
 	}
 	return added
 }
@@ -96,6 +92,7 @@ func (d *dispatcher) clearShut() (out []*job) {
 			out = append(out, l.ready...)
 			l.ready = nil
 		}
+		d.mayAsk(l)
 		l.nudge()
 	}
 	open := d.suspects[:0:0]
@@ -114,3 +111,30 @@ func (d *dispatcher) clearShut() (out []*job) {
 
 // isShut reports whether the lane takes no tasks now.
 func (d *dispatcher) isShut(l *lane) bool { return d.quiet || l.shut }
+
+// letPull lets the lane's feeder begin, until ctx ends.
+func (d *dispatcher) letPull(ctx context.Context, l *lane) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l.feeding = ctx
+	l.asking, l.withdraw = context.WithCancel(ctx)
+	d.mayAsk(l)
+}
+
+// mayAsk ends what the lane asks for when it is shut, or lets it ask again.
+func (d *dispatcher) mayAsk(l *lane) {
+	switch {
+	case l.feeding == nil: // not yet
+	case d.isShut(l):
+		l.withdraw()
+	case l.asking.Err() != nil:
+		l.asking, l.withdraw = context.WithCancel(l.feeding)
+	}
+}
+
+// pulling lasts while the lane may ask for tasks.
+func (d *dispatcher) pulling(l *lane) context.Context {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return l.asking
+}

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -75,6 +76,9 @@ type lane struct {
 	wake   chan struct{}
 	parked bool
 	shut   bool // its queue is paused
+	// asking lasts while the lane may ask for tasks; feeding is its parent.
+	feeding, asking context.Context
+	withdraw        context.CancelFunc
 }
 
 type dispatcher struct {

@@ -65,8 +65,10 @@ func (f *feeder) run(ctx context.Context) {
 			f.log.Warn("tasks on their way are not handed back; they come again when their lease is over", "error", err)
 		}
 	}()
+	f.p.dispatcher.letPull(ctx, f.lane)
 	failures := 0
 	for ctx.Err() == nil {
+		pulling := f.p.dispatcher.pulling(f.lane)
 		room := f.p.dispatcher.room(f.lane)
 		if room <= 0 && f.puller.Asked() == 0 {
 			f.p.dispatcher.park(f.lane)
@@ -76,7 +78,13 @@ func (f *feeder) run(ctx context.Context) {
 			}
 			continue
 		}
-		deliveries, err := f.puller.Next(ctx, room)
+		var deliveries []*streams.Delivery
+		var err error
+		if pulling.Err() == nil {
+			deliveries, err = f.puller.Next(pulling, room)
+		} else {
+			deliveries, err = f.puller.Withdraw(ctx)
+		}
 		if err != nil {
 			failures++
 			f.recover(ctx, failures, err)
@@ -126,7 +134,7 @@ func (f *feeder) offer(deliveries []*streams.Delivery) {
 		f.p.leases.add(j)
 		jobs = append(jobs, j)
 	}
-	f.p.handBackAll(f.p.dispatcher.offer(f.lane, jobs), putBack)
+	f.p.handBackAll(f.p.dispatcher.offer(f.lane, jobs))
 }
 
 // deliveriesOf is how often a task was delivered, this time included. The server

@@ -22,24 +22,23 @@ func (p *Processor) handBackStale(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			p.handBackAll(p.dispatcher.stale(staleAfter), 0)
+			p.handBackAll(p.dispatcher.stale(staleAfter))
 		}
 	}
 }
 
 // handBackAll hands back together, so that the notes share a write.
-func (p *Processor) handBackAll(jobs []*job, delay time.Duration) {
+func (p *Processor) handBackAll(jobs []*job) {
 	var handing sync.WaitGroup
 	for _, j := range jobs {
-		handing.Go(func() { p.handBack(j, delay) })
+		handing.Go(func() { p.handBack(j) })
 	}
 	handing.Wait()
 }
 
 // handBack returns a task that did not run to its end, at no cost: it is noted
-// first that this delivery did not die. It comes again after delay, or at once while
-// this worker is stopping.
-func (p *Processor) handBack(j *job, delay time.Duration) {
+// first that this delivery did not die.
+func (p *Processor) handBack(j *job) {
 	defer p.leases.drop(j)
 	j.writing.Lock()
 	defer j.writing.Unlock()
@@ -51,7 +50,7 @@ func (p *Processor) handBack(j *job, delay time.Duration) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.handlerCtx), p.store.AckWait())
 	defer cancel()
 	j.closed = true
-	handBack := func() error { return p.store.Retry(ctx, j.Delivery, r, delay) }
+	handBack := func() error { return p.store.Retry(ctx, j.Delivery, r, 0) }
 	if p.stopping.Load() {
 		handBack = func() error { return p.store.HandBack(ctx, j.Delivery, r) }
 	}

@@ -224,7 +224,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	<-ctx.Done()
 	p.stopping.Store(true)
 	feeding.Wait()
-	p.handBackAll(p.dispatcher.close(), 0)
+	p.handBackAll(p.dispatcher.close())
 	p.finishWithin(p.cfg.Grace)
 	endLeases()
 	background.Wait()
@@ -255,7 +255,7 @@ func (p *Processor) finishWithin(grace time.Duration) {
 		for _, j := range abandoned {
 			p.log.Warn("a handler does not stop; its task is handed back", "task", j.Task.ID, "kind", j.Task.Kind)
 		}
-		p.handBackAll(abandoned, 0)
+		p.handBackAll(abandoned)
 	}
 }
 

@@ -3,6 +3,8 @@ package streams
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"millrace"
@@ -92,12 +94,19 @@ func (s *Store) changeKind(ctx context.Context, kind string, change func(k *Kind
 	return err
 }
 
-// PausedKinds are the kinds that are paused, each since when.
-func (s *Store) PausedKinds() map[string]time.Time {
-	paused := map[string]time.Time{}
-	for kind, k := range s.control.Get().Kinds {
-		if !k.Paused.IsZero() {
-			paused[kind] = k.Paused
+// PausedKind is a kind that is paused.
+type PausedKind struct {
+	Kind  string
+	Since time.Time
+}
+
+// PausedKinds are the kinds that are paused, sorted.
+func (s *Store) PausedKinds() []PausedKind {
+	var paused []PausedKind
+	set := s.control.Get()
+	for _, kind := range slices.Sorted(maps.Keys(set.Kinds)) {
+		if since := set.Kind(kind).Paused; !since.IsZero() {
+			paused = append(paused, PausedKind{kind, since})
 		}
 	}
 	return paused
