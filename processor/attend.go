@@ -29,10 +29,7 @@ func (p *Processor) heed(set *streams.Settings) (added []*lane) {
 			}
 		}
 	}
-	waiting := p.dispatcher.shutLanes(func(l *lane) bool { return !set.Queue(l.Name).Paused.IsZero() })
-	if len(waiting) > 0 {
-		p.working.Go(func() { p.handBackAll(waiting) })
-	}
+	p.dispatcher.shutLanes(func(l *lane) bool { return !set.Queue(l.Name).Paused.IsZero() })
 	return added
 }
 
@@ -67,26 +64,27 @@ func (d *dispatcher) addLane(q Queue) *lane {
 	return l
 }
 
-// shutLanes shuts the lanes that are to be, opens the others, and returns the tasks
-// that were ready in those that are shut.
-func (d *dispatcher) shutLanes(shut func(*lane) bool) []*job {
+// shutLanes shuts the lanes that are to be, and opens the others.
+func (d *dispatcher) shutLanes(shut func(*lane) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, l := range d.lanes {
 		l.shut = shut(l)
 	}
-	return d.clearShut()
+	d.clearShut()
 }
 
 // setQuiet shuts all lanes, or leaves it to the settings which are shut.
-func (d *dispatcher) setQuiet(quiet bool) []*job {
+func (d *dispatcher) setQuiet(quiet bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.quiet = quiet
-	return d.clearShut()
+	d.clearShut()
 }
 
-func (d *dispatcher) clearShut() (out []*job) {
+// clearShut hands back what is ready in the lanes that are shut.
+func (d *dispatcher) clearShut() {
+	var out []*job
 	for _, l := range d.lanes {
 		if d.isShut(l) {
 			out = append(out, l.ready...)
@@ -106,7 +104,9 @@ func (d *dispatcher) clearShut() (out []*job) {
 	d.suspects = open
 	d.choosing = d.choosing && d.anyUnasked()
 	d.dispatch()
-	return out
+	if len(out) > 0 {
+		d.handBack(out)
+	}
 }
 
 // isShut reports whether the lane takes no tasks now.

@@ -82,13 +82,15 @@ type lane struct {
 }
 
 type dispatcher struct {
-	start func([]*job)
+	start    func([]*job)
+	handBack func([]*job) // those that were ready in a lane that is shut
 
 	mu        sync.Mutex
 	lanes     []*lane
 	suspects  []*job
 	suspect   *job // the one that holds the others back
-	free      int
+	size      int  // handlers in all
+	free      int  // below zero while more run than there are to be
 	lastFreed time.Time
 	choosing  bool // the free handler waits for the lanes' answers
 	quiet     bool // no lane takes anything
@@ -96,7 +98,7 @@ type dispatcher struct {
 }
 
 func newDispatcher(cfg Config, start func([]*job)) *dispatcher {
-	d := &dispatcher{start: start, free: cfg.Concurrency}
+	d := &dispatcher{start: start, size: cfg.Concurrency, free: cfg.Concurrency}
 	for _, q := range cfg.Queues {
 		d.lanes = append(d.lanes, newLane(q))
 	}

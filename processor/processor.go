@@ -55,6 +55,8 @@ type Config struct {
 	BrokerRemembers bool
 	// Worker names this process in records. Empty means host and pid.
 	Worker string
+	// Version is what this worker says that it is of. Empty means "dev".
+	Version string
 	// Logger hears of what goes wrong. Nil means silence.
 	Logger *slog.Logger
 }
@@ -70,7 +72,7 @@ type Queue struct {
 
 var defaultWeights = map[string]int{"critical": 6, "default": 3, "bulk": 1}
 
-func (c Config) withDefaults(store *streams.Store) Config {
+func (c Config) withDefaults() Config {
 	c.Concurrency = cmp.Or(c.Concurrency, 64)
 	c.Grace = cmp.Or(c.Grace, 30*time.Second)
 	c.MaxLost = cmp.Or(c.MaxLost, 5)
@@ -85,6 +87,12 @@ func (c Config) withDefaults(store *streams.Store) Config {
 		}
 		c.Worker = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
+	c.Version = cmp.Or(c.Version, "dev")
+	return c
+}
+
+// withQueues is c with the queues that there are now, and the defaults of each.
+func (c Config) withQueues(store *streams.Store) Config {
 	if len(c.Queues) == 0 {
 		c.Added = true
 		for _, q := range store.Queues() {
@@ -154,7 +162,9 @@ type Processor struct {
 	working    sync.WaitGroup // every task from its start to its outcome
 	stuck      atomic.Int64   // handlers that were given up and have not returned
 	stopping   atomic.Bool    // Run is to end
-	unknown    sync.Map       // kinds that were warned of
+	// concurrency is how many handlers may run at once.
+	concurrency atomic.Int64
+	unknown     sync.Map // kinds that were warned of
 
 	// handlerCtx is what handlers get; it outlives the Run context by the grace.
 	handlerCtx context.Context
@@ -163,11 +173,13 @@ type Processor struct {
 
 // New returns a processor that has no handlers yet.
 func New(store *streams.Store, cfg Config) *Processor {
-	cfg = cfg.withDefaults(store)
-	return &Processor{
+	cfg = cfg.withDefaults()
+	p := &Processor{
 		cfg: cfg, store: store, log: cfg.Logger, handlers: map[string]handler{},
 		finishing: make(chan struct{}, maxFinishing), batches: make(chan struct{}, maxBatches),
 	}
+	p.concurrency.Store(int64(cfg.Concurrency))
+	return p
 }
 
 // maxFinishing bounds the outcomes that wait to be written, and maxBatches those of
@@ -188,6 +200,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	if len(p.handlers) == 0 {
 		return fmt.Errorf("processor: %w: it has no handlers", millrace.ErrInvalid)
 	}
+	p.cfg = p.cfg.withQueues(p.store)
 	if err := errors.Join(append(p.invalid, p.cfg.validate(p.store))...); err != nil {
 		return fmt.Errorf("processor: %w", err)
 	}
@@ -195,7 +208,10 @@ func (p *Processor) Run(ctx context.Context) error {
 	defer p.stop(errShutdown)
 	p.leases = newLeases(p.store, p.cfg.CheckOut, p.log)
 	p.reports = newReports(p.store, p.leases, p.log)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	p.dispatcher = newDispatcher(p.cfg, p.start)
+	p.dispatcher.handBack = func(jobs []*job) { p.working.Go(func() { p.handBackAll(jobs) }) }
 	p.heed(p.store.Control().Get()) // before anything is asked for
 
 	feeders, err := p.newFeeders(ctx)
@@ -210,11 +226,18 @@ func (p *Processor) Run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = deaf() }() // it fails when the connection is closed already
+	w := newWorker(p, stop)
+	unserve, err := w.serve()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unserve() }() // as before
 	leaseCtx, endLeases := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { p.leases.run(leaseCtx) })
 	background.Go(func() { p.reports.run(leaseCtx) })
 	background.Go(func() { p.handBackStale(leaseCtx) })
+	background.Go(func() { w.report(leaseCtx) })
 	var feeding sync.WaitGroup
 	for _, f := range feeders {
 		feeding.Go(func() { f.run(ctx) })

@@ -18,6 +18,7 @@ const (
 	ordersBucket    = "orders"
 	schedulesBucket = "schedules"
 	controlBucket   = "control"
+	workersBucket   = "workers"
 	consumerName    = "workers"
 	moversName      = "movers"
 	turnStream      = "TURNS"

@@ -101,7 +101,7 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	}
 	s.dead = s.startCommitter(background)
 	s.results = s.startCommitter(background)
-	for _, b := range []string{claimsBucket, ordersBucket, schedulesBucket, controlBucket} {
+	for _, b := range []string{claimsBucket, ordersBucket, schedulesBucket, controlBucket, workersBucket} {
 		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
 	}
 	s.control = &Control{store: s, bell: make(chan struct{}, 1)}
