@@ -13,6 +13,7 @@ func (g *Gateway) routes(a *api) {
 	g.orderRoutes(a)
 	g.stockRoutes(a)
 	g.queueRoutes(a)
+	g.workerRoutes(a)
 	g.healthRoutes(a)
 }
 

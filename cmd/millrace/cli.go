@@ -24,6 +24,7 @@ type cli struct {
 	Stock     stockCmd     `cmd:"" help:"Say what is in stock, and look at it."`
 	Queue     queueCmd     `cmd:"" help:"Look at queues, add them, pause, resume, drain and purge them, and say which kind goes where."`
 	Kind      kindCmd      `cmd:"" help:"Pause and resume a kind of tasks."`
+	Worker    workerCmd    `cmd:"" help:"Look at the workers that run, quiet and stop them, and change how much they do."`
 	Version   versionCmd   `cmd:"" help:"Show the version."`
 }
 

@@ -103,7 +103,7 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	}
 	reloads := n.called.reloading(n.store, n.log)
 	ready(n)
-	return together(ctx, n.gateway.Run, n.processor.Run, scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run, reloads)
+	return together(ctx, n.gateway.Run, apart(n.processor.Run), scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run, reloads)
 }
 
 func welcome(w io.Writer, n *node) {

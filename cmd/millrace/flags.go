@@ -235,7 +235,7 @@ func (f workerFlags) processor(q queueFlags, log *slog.Logger) (processor.Config
 	_, shares, err := q.queues()
 	cfg := processor.Config{
 		Concurrency: int(f.Concurrency), Grace: time.Duration(f.Grace), CancelGrace: time.Duration(f.CancelGrace),
-		Queues: shares, Added: len(f.Serve) == 0, Logger: log,
+		Queues: shares, Added: len(f.Serve) == 0, Version: version(), Logger: log,
 	}
 	if len(f.Serve) > 0 {
 		cfg.Queues = nil
