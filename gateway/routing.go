@@ -14,7 +14,7 @@ type routeBody struct {
 
 type putRoutesInput struct {
 	Body struct {
-		Routes []routeBody `json:"routes" maxItems:"1000" doc:"The first that matches a kind counts; what none matches goes to the queue default."`
+		Routes []routeBody `json:"routes" nullable:"false" maxItems:"1000" doc:"The first that matches a kind counts; what none matches goes to the queue default."`
 	}
 }
 

@@ -63,6 +63,7 @@ func (c *Control) Watch(ctx context.Context, changed func(*Settings)) {
 // broker did not answer: to do it again is safe.
 func (c *Control) Update(ctx context.Context, change func(*Settings) error) (*Settings, error) {
 	for {
+		known := c.Get()
 		next, before, err := c.read(ctx)
 		if err != nil {
 			return nil, err
@@ -70,13 +71,13 @@ func (c *Control) Update(ctx context.Context, change func(*Settings) error) (*Se
 		if err := change(next); err != nil {
 			return nil, err
 		}
-		data, err := encode(next)
+		data, err := next.encoded()
 		if err != nil {
 			return nil, fmt.Errorf("settings: %w: %w", millrace.ErrInvalid, err)
 		}
 		if bytes.Equal(data, before) {
-			c.adopt(next)
-			return c.Get(), nil
+			c.adopt(next, known)
+			return next, nil
 		}
 		next.revision, err = c.store.buckets[controlBucket].Put(ctx, settingsKey, data, next.revision, 0)
 		if errors.Is(err, millrace.ErrConflict) {
@@ -85,7 +86,7 @@ func (c *Control) Update(ctx context.Context, change func(*Settings) error) (*Se
 		if err != nil {
 			return nil, err
 		}
-		c.adopt(next)
+		c.adopt(next, known)
 		if err := c.store.nc.Publish(settingsWord, nil); err != nil {
 			c.store.log.Warn("the others are not told that the settings have changed; they will notice", "error", err)
 		}
@@ -109,16 +110,17 @@ func (c *Control) read(ctx context.Context) (*Settings, []byte, error) {
 		}
 		next.revision = found[0].seq
 	}
-	data, err := encode(next)
+	data, err := next.encoded()
 	return next, data, err
 }
 
-// adopt makes next the settings of this process, unless they are already. A revision
-// that is lower than the one before is of a bucket that was put back.
-func (c *Control) adopt(next *Settings) {
+// adopt makes next the settings of this process, unless they are already, or newer ones
+// came while next was under way. Known are those from before that: a revision that is
+// lower than theirs is of a bucket that was put back.
+func (c *Control) adopt(next, known *Settings) {
 	for {
 		old := c.current.Load()
-		if old != nil && old.revision == next.revision {
+		if old != nil && (old.revision == next.revision || old.revision > next.revision && old != known) {
 			return
 		}
 		// Who reads them is to find the queues that they speak of.
@@ -141,7 +143,7 @@ func (c *Control) open(ctx context.Context) error {
 	for {
 		next, _, err := c.read(ctx)
 		if err == nil {
-			c.adopt(next)
+			c.adopt(next, nil)
 			return nil
 		}
 		if !errors.Is(err, millrace.ErrUnavailable) {
@@ -180,12 +182,13 @@ func (c *Control) run(ctx context.Context) {
 		case <-lost:
 		case <-timer.C:
 		}
+		known := c.Get()
 		next, _, err := c.read(ctx)
 		wait := settingsEvery
 		switch {
 		case err == nil:
 			told = false
-			c.adopt(next)
+			c.adopt(next, known)
 		case ctx.Err() == nil:
 			wait = settingsAgain
 			if !told && !errors.Is(err, millrace.ErrUnavailable) {

@@ -57,6 +57,11 @@ func TestSettingsUnchanged(t *testing.T) {
 	b := newBroker(t)
 	store := open(t, b, streams.Config{})
 	since := time.Now().UTC()
+	for i := range 20 { // enough that their order is not the same by chance
+		if err := store.PauseKind(t.Context(), fmt.Sprintf("test.k%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	first, err := store.Control().Update(t.Context(), pauseQueue("bulk", since))
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"millrace"
 )
 
@@ -43,6 +45,11 @@ type QueueSettings struct {
 type KindSettings struct {
 	// Paused is since when no worker runs tasks of the kind; zero if they do.
 	Paused time.Time `json:"paused,omitzero"`
+}
+
+// encoded is the entry, always the same for the same settings.
+func (s *Settings) encoded() ([]byte, error) {
+	return json.Marshal(s, lenient, json.Deterministic(true))
 }
 
 // Superseded is closed when there are newer settings.
