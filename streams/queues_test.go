@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"millrace"
@@ -144,6 +145,7 @@ func TestPurge(t *testing.T) {
 		if err := store.Finish(t.Context(), running[0], recordOf(running[0], millrace.Succeeded), time.Hour); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // an acknowledgement is not waited for
 		q, err := store.QueueState(t.Context(), "default")
 		if err != nil || q.Pending != 0 || q.InFlight != 0 {
 			t.Errorf("%+v, %v", q, err)

@@ -53,7 +53,8 @@ func TestKilledAroundPause(t *testing.T) {
 		id := api.submit(t, `{"kind":"demo.echo","args":{"echo":true}}`)
 		held = append(held, id)
 		time.Sleep(300 * time.Millisecond)
-		if task := decode[shownTask](t, api.get(t, "/v1/tasks/"+id).body); task.State != "pending" && task.State != "scheduled" {
+		// It may be with a worker, which is to put it off: then it counts as running.
+		if task := decode[shownTask](t, api.get(t, "/v1/tasks/"+id).body); task.State == "succeeded" || len(task.Attempts) > 0 {
 			t.Errorf("round %d: %s was paused, and a task is %s", k, path, task.State)
 		}
 		if chance.IntN(2) == 0 { // also the end of a pause can be in the middle of a crash
