@@ -19,6 +19,10 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrQueueFull: the queue's log has no room; nothing was stored.
 	ErrQueueFull = errors.New("the queue is full")
+	// ErrNoRoom: the broker has no room for another log.
+	ErrNoRoom = errors.New("the broker has no room")
+	// ErrDraining: the queue takes nothing from outside, so that it gets empty.
+	ErrDraining = errors.New("the queue is being drained")
 	// ErrCancelled is the cause of a handler's context when its task is called off.
 	ErrCancelled = errors.New("the task is cancelled")
 	// ErrUnavailable: the broker did not answer, or is not there.

@@ -108,4 +108,6 @@ const (
 	WaitSnooze WaitCause = "snooze"
 	// WaitLimit is until the rate of its kind or of its key lets the task begin.
 	WaitLimit WaitCause = "limit"
+	// WaitPause is that its kind is paused: it did not run.
+	WaitPause WaitCause = "pause"
 )

@@ -9,8 +9,8 @@ import (
 type Route struct {
 	// Kinds is a glob over the whole kind, where "*" matches any run of
 	// characters, dots included: "mail.*", "*.export", "*".
-	Kinds string
-	Queue string
+	Kinds string `json:"kinds"`
+	Queue string `json:"queue"`
 }
 
 // ParseRoute reads a route as configuration spells it: "mail.*=bulk".
@@ -19,14 +19,20 @@ func ParseRoute(s string) (Route, error) {
 	if !ok {
 		return Route{}, invalid("route %q must be of the form KINDS=QUEUE, as in \"mail.*=bulk\"", s)
 	}
-	if _, err := path.Match(glob, ""); err != nil || glob == "" {
-		return Route{}, invalid("route %q: %q is no glob", s, glob)
-	}
-	if err := ValidateQueue(queue); err != nil {
-		return Route{}, err
-	}
-	return Route{Kinds: glob, Queue: queue}, nil
+	r := Route{Kinds: glob, Queue: queue}
+	return r, r.Validate()
 }
+
+// Validate says what is wrong with the route, or returns nil.
+func (r Route) Validate() error {
+	if _, err := path.Match(r.Kinds, ""); err != nil || r.Kinds == "" {
+		return invalid("route %q: %q is no glob", r, r.Kinds)
+	}
+	return ValidateQueue(r.Queue)
+}
+
+// String spells the route as [ParseRoute] reads it.
+func (r Route) String() string { return r.Kinds + "=" + r.Queue }
 
 // RouteTo returns the queue of the first route that matches kind, else
 // [DefaultQueue].

@@ -20,10 +20,10 @@ const (
 // transitions is the life of a task: from each state, where it can go next.
 // docs/concepts.md says when.
 var transitions = map[State][]State{
-	Pending:   {Running, Failed, Cancelled},
+	Pending:   {Scheduled, Running, Failed, Cancelled},
 	Scheduled: {Pending, Running, Failed, Cancelled},
 	Running:   {Succeeded, Failed, Retrying, Scheduled, Pending, Cancelled},
-	Retrying:  {Pending, Running, Failed, Cancelled},
+	Retrying:  {Pending, Scheduled, Running, Failed, Cancelled},
 	Failed:    {Pending},
 }
 

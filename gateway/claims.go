@@ -89,7 +89,7 @@ func once[T any](ctx context.Context, c *claims, scope, header string, body []by
 		// Whoever repeats the request may try at once: another body if nothing was
 		// done, else under the same id.
 		held.Until = time.Time{}
-		if errors.Is(err, millrace.ErrInvalid) || errors.Is(err, millrace.ErrConflict) || errors.Is(err, millrace.ErrQueueFull) {
+		if errors.Is(err, millrace.ErrInvalid) || errors.Is(err, millrace.ErrConflict) || errors.Is(err, millrace.ErrQueueFull) || errors.Is(err, millrace.ErrDraining) {
 			held.Fingerprint = ""
 		}
 		c.settle(ctx, key, held, revision)

@@ -113,7 +113,7 @@ func TestDeadOverHTTP(t *testing.T) {
 		t.Errorf("%d %v", resp.StatusCode, got)
 	}
 	resp, wrong := ask(t, "POST", url+"/v1/dead/discard", `{"all":true,"confirm":2}`)
-	if resp.StatusCode != http.StatusConflict || wrong["count"] != json.Number("1") || wrong["type"] != problemType("not-confirmed") {
+	if resp.StatusCode != http.StatusConflict || wrong["count"] != json.Number("1") || wrong["type"] != problemType("count-differs") {
 		t.Errorf("%d %v", resp.StatusCode, wrong)
 	}
 	resp, gone := ask(t, "POST", url+"/v1/dead/discard", `{"all":true,"confirm":1}`)

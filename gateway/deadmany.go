@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -126,11 +125,6 @@ func (g *Gateway) discardAllDead(ctx context.Context, in *discardAllInput) (*dis
 	ctx, cancel := context.WithTimeout(ctx, discardTime)
 	defer cancel()
 	n, err := g.store.DiscardAll(ctx, in.Body.query(), in.Body.Confirm)
-	if wrong, ok := errors.AsType[*streams.CountError](err); ok {
-		p := newProblem(http.StatusConflict, err.Error()+".")
-		p.Type, p.Title, p.Count = problemType("not-confirmed"), "Not as many as confirmed", &wrong.Count
-		return nil, p
-	}
 	if err != nil {
 		return nil, err
 	}

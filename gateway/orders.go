@@ -26,7 +26,10 @@ func (g *Gateway) placeOrder(ctx context.Context, in *placeOrderInput) (*placedO
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
-	receipt, replayed, err := once(ctx, g.claims, "order", in.Key, in.RawBody, func(ctx context.Context, id string, _ bool) (orders.Receipt, error) {
+	receipt, replayed, err := once(ctx, g.claims, "order", in.Key, in.RawBody, func(ctx context.Context, id string, again bool) (orders.Receipt, error) {
+		if err := g.admit(g.store.Route(orders.KindPlaced), again); err != nil {
+			return orders.Receipt{}, err
+		}
 		p := in.Body
 		if p.OrderID == "" {
 			p.OrderID = id

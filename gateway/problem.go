@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"millrace"
 	"millrace/orders"
+	"millrace/streams"
 )
 
 // problem is every error that the API answers with: RFC 9457 problem details,
@@ -20,7 +22,7 @@ import (
 type problem struct {
 	huma.ErrorModel
 	State      string        `json:"state,omitempty"` // of the task or the order, if that is why it is not possible
-	Count      *int          `json:"count,omitempty"` // how many there are, if that is not what was confirmed
+	Count      *uint64       `json:"count,omitempty"` // how many there are, if that is not what was confirmed
 	header     http.Header   // more headers of the response
 	retryAfter time.Duration // zero: no Retry-After
 	cause      error         // why it is unexpected; logged, and never shown
@@ -70,12 +72,21 @@ func problemOf(err error) *problem {
 	if wrong, ok := errors.AsType[*orders.TransitionError](err); ok {
 		return wrongState(err, wrong.State)
 	}
+	if count, ok := errors.AsType[*streams.CountError](err); ok {
+		return wrongCount(count)
+	}
 	for _, r := range rules() {
 		if errors.Is(err, r.target) {
 			return r.problem(err)
 		}
 	}
 	return unexpected(err)
+}
+
+func wrongCount(e *streams.CountError) *problem {
+	p := newProblem(http.StatusConflict, fmt.Sprintf("There are %d %s, not %d. Nothing was removed. To remove them, confirm %d.", e.Have, e.What, e.Confirmed, e.Have))
+	p.Type, p.Title, p.Count = problemType("count-differs"), "Another count", &e.Have
+	return p
 }
 
 func unexpected(cause error) *problem {

@@ -13,6 +13,8 @@ func (g *Gateway) routes(a *api) {
 	g.scheduleRoutes(a)
 	g.orderRoutes(a)
 	g.stockRoutes(a)
+	g.queueRoutes(a)
+	g.workerRoutes(a)
 	g.healthRoutes(a)
 }
 

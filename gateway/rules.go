@@ -33,6 +33,8 @@ func rules() []rule {
 			target: millrace.ErrQueueFull, status: 503, slug: "queue-full", title: "The queue is full",
 			detail: "The queue has no room. Nothing was stored.", retryAfter: 5 * time.Second,
 		},
+		{target: millrace.ErrDraining, status: 503, slug: "draining", title: "The queue is being drained"},
+		{target: millrace.ErrNoRoom, status: 507, slug: "no-room", title: "The broker has no room"},
 		{
 			target: millrace.ErrUnavailable, status: 503, slug: "unavailable", title: "The broker is not available",
 			detail: "The broker does not answer.", retryAfter: 2 * time.Second,

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,6 +136,11 @@ func (g *Gateway) runSchedule(ctx context.Context, in *runScheduleInput) (*accep
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
 	answer, replayed, err := once(ctx, g.claims, "run "+in.Name, in.Key, nil, func(ctx context.Context, id string, again bool) (acceptedTask, error) {
+		if e, err := g.book.Get(ctx, in.Name); err == nil {
+			if err := g.admit(cmp.Or(e.Queue, g.store.Route(e.Kind)), again); err != nil {
+				return acceptedTask{}, err
+			}
+		}
 		task, err := g.book.Run(ctx, in.Name, id)
 		return acceptedTask{ID: id, Kind: task.Kind, Queue: task.Queue, State: millrace.Pending}, taken(err, again)
 	})

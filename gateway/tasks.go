@@ -47,6 +47,9 @@ func (g *Gateway) submitTask(ctx context.Context, in *submitTaskInput) (*accepte
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
 	answer, replayed, err := once(ctx, g.claims, "task", in.Key, in.RawBody, func(ctx context.Context, id string, again bool) (acceptedTask, error) {
+		if err := g.admit(queue, again); err != nil {
+			return acceptedTask{}, err
+		}
 		task.ID = id
 		answer := acceptedTask{ID: id, Kind: task.Kind, Queue: task.Queue, State: millrace.Pending}
 		// The id was made when the request came first. So one that is sent again does
@@ -133,7 +136,7 @@ type attemptView struct {
 type waitView struct {
 	Since time.Time          `json:"since"`
 	Until time.Time          `json:"until" doc:"When it is due again."`
-	Why   millrace.WaitCause `json:"why" enum:"retry,snooze,limit" doc:"retry is the backoff after an attempt that failed, snooze what the handler asked for, limit until the rate of its kind or of its key let it begin."`
+	Why   millrace.WaitCause `json:"why" enum:"retry,snooze,limit,pause" doc:"retry is the backoff after an attempt that failed, snooze what the handler asked for, limit until the rate of its kind or of its key let it begin, pause that its kind is paused."`
 }
 
 func (g *Gateway) getTask(ctx context.Context, in *getTaskInput) (*getTaskOutput, error) {

@@ -275,6 +275,9 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		"/v1/schedules", "/v1/schedules/{name}", "/v1/schedules/{name}/run",
 		"/v1/orders", "/v1/orders/{id}", "/v1/orders/{id}/payment", "/v1/orders/{id}/cancel", "/v1/orders/{id}/fulfil",
 		"/v1/stock", "/v1/stock/{sku}", "/v1/stock/{sku}/adjust", "/v1/orders/events", "/v1/orders/{id}/events", "/v1/webhooks/payment", "/healthz", "/readyz",
+		"/v1/queues", "/v1/queues/{queue}", "/v1/queues/{queue}/pause", "/v1/queues/{queue}/drain", "/v1/queues/{queue}/resume", "/v1/queues/{queue}/purge",
+		"/v1/kinds", "/v1/kinds/{kind}/pause", "/v1/kinds/{kind}/resume", "/v1/routes",
+		"/v1/workers", "/v1/workers/{id}/quiet", "/v1/workers/{id}/resume", "/v1/workers/{id}/stop", "/v1/workers/{id}/concurrency", "/v1/workers/{id}/stacks",
 	}
 	for _, want := range routes {
 		if paths[want] == nil {

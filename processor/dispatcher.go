@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -74,33 +75,47 @@ type lane struct {
 	// waits for that: whether the queue has tasks is not known.
 	wake   chan struct{}
 	parked bool
+	shut   bool // its queue is paused
+	// asking lasts while the lane may ask for tasks; feeding is its parent.
+	feeding, asking context.Context
+	withdraw        context.CancelFunc
 }
 
 type dispatcher struct {
-	start func([]*job)
+	start    func([]*job)
+	handBack func([]*job) // those that were ready in a lane that is shut
 
 	mu        sync.Mutex
 	lanes     []*lane
 	suspects  []*job
 	suspect   *job // the one that holds the others back
-	free      int
+	size      int  // handlers in all
+	free      int  // below zero while more run than there are to be
 	lastFreed time.Time
 	choosing  bool // the free handler waits for the lanes' answers
+	quiet     bool // no lane takes anything
 	closed    bool
 }
 
 func newDispatcher(cfg Config, start func([]*job)) *dispatcher {
-	d := &dispatcher{start: start, free: cfg.Concurrency}
+	d := &dispatcher{start: start, size: cfg.Concurrency, free: cfg.Concurrency}
 	for _, q := range cfg.Queues {
-		d.lanes = append(d.lanes, &lane{Queue: q, open: map[string]*collecting{}, wake: make(chan struct{}, 1), windowStart: time.Now()})
+		d.lanes = append(d.lanes, newLane(q))
 	}
 	return d
+}
+
+func newLane(q Queue) *lane {
+	return &lane{Queue: q, open: map[string]*collecting{}, wake: make(chan struct{}, 1), windowStart: time.Now()}
 }
 
 // room is how many more tasks the lane may ask for.
 func (d *dispatcher) room(l *lane) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.isShut(l) {
+		return 0
+	}
 	now := time.Now()
 	l.roll(now)
 	prefetch := 0
@@ -123,7 +138,7 @@ func (l *lane) roll(now time.Time) {
 func (d *dispatcher) offer(l *lane, jobs []*job) (refused []*job) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	if d.closed || d.isShut(l) {
 		return jobs
 	}
 	l.parked = false
@@ -176,7 +191,7 @@ func (d *dispatcher) park(l *lane) {
 // anyUnasked reports whether there is a lane of which it is not known whether its
 // queue has tasks.
 func (d *dispatcher) anyUnasked() bool {
-	return slices.ContainsFunc(d.lanes, func(l *lane) bool { return l.parked && len(l.ready) == 0 })
+	return slices.ContainsFunc(d.lanes, func(l *lane) bool { return l.parked && len(l.ready) == 0 && !d.isShut(l) })
 }
 
 // choose ends the wait for answers. The lanes that have not answered have nothing.

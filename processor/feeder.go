@@ -25,21 +25,29 @@ type feeder struct {
 func (p *Processor) newFeeders(ctx context.Context) ([]*feeder, error) {
 	var all []*feeder
 	for _, l := range p.dispatcher.lanes {
-		last, err := p.store.LastSequence(ctx, l.Name)
+		f, err := p.newFeeder(ctx, l)
 		if err != nil {
-			return nil, fmt.Errorf("processor: %w", err)
-		}
-		puller, err := p.store.Pull(l.Name)
-		if err != nil {
-			return nil, fmt.Errorf("processor: %w", err)
-		}
-		f := &feeder{p: p, lane: l, puller: puller, log: p.log.With("queue", l.Name), old: last}
-		if !p.cfg.BrokerRemembers {
-			f.early = min(p.cfg.Concurrency*p.largestBatch()+maxPrefetch+maxFinishing, streams.MaxUnderWay)
+			return nil, err
 		}
 		all = append(all, f)
 	}
 	return all, nil
+}
+
+func (p *Processor) newFeeder(ctx context.Context, l *lane) (*feeder, error) {
+	last, err := p.store.LastSequence(ctx, l.Name)
+	if err != nil {
+		return nil, fmt.Errorf("processor: %w", err)
+	}
+	puller, err := p.store.Pull(l.Name)
+	if err != nil {
+		return nil, fmt.Errorf("processor: %w", err)
+	}
+	f := &feeder{p: p, lane: l, puller: puller, log: p.log.With("queue", l.Name), old: last}
+	if !p.cfg.BrokerRemembers {
+		f.early = min(p.cfg.Concurrency*p.largestBatch()+maxPrefetch+maxFinishing, streams.MaxUnderWay)
+	}
+	return f, nil
 }
 
 func (p *Processor) largestBatch() int {
@@ -57,8 +65,10 @@ func (f *feeder) run(ctx context.Context) {
 			f.log.Warn("tasks on their way are not handed back; they come again when their lease is over", "error", err)
 		}
 	}()
+	f.p.dispatcher.letPull(ctx, f.lane)
 	failures := 0
 	for ctx.Err() == nil {
+		pulling := f.p.dispatcher.pulling(f.lane)
 		room := f.p.dispatcher.room(f.lane)
 		if room <= 0 && f.puller.Asked() == 0 {
 			f.p.dispatcher.park(f.lane)
@@ -68,7 +78,13 @@ func (f *feeder) run(ctx context.Context) {
 			}
 			continue
 		}
-		deliveries, err := f.puller.Next(ctx, room)
+		var deliveries []*streams.Delivery
+		var err error
+		if pulling.Err() == nil {
+			deliveries, err = f.puller.Next(pulling, room)
+		} else {
+			deliveries, err = f.puller.Withdraw(ctx)
+		}
 		if err != nil {
 			failures++
 			f.recover(ctx, failures, err)
@@ -118,9 +134,7 @@ func (f *feeder) offer(deliveries []*streams.Delivery) {
 		f.p.leases.add(j)
 		jobs = append(jobs, j)
 	}
-	for _, j := range f.p.dispatcher.offer(f.lane, jobs) {
-		f.p.handBack(j)
-	}
+	f.p.handBackAll(f.p.dispatcher.offer(f.lane, jobs))
 }
 
 // deliveriesOf is how often a task was delivered, this time included. The server

@@ -27,7 +27,7 @@ func (p *Processor) handBackStale(ctx context.Context) {
 	}
 }
 
-// handBackAll hands back at once, so that the notes share a write.
+// handBackAll hands back together, so that the notes share a write.
 func (p *Processor) handBackAll(jobs []*job) {
 	var handing sync.WaitGroup
 	for _, j := range jobs {

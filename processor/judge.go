@@ -16,8 +16,8 @@ type outcome struct {
 	counts bool
 	// delay is how long the task waits, if it is not final.
 	delay time.Duration
-	// limited is whether it waits because of a rate.
-	limited bool
+	// why it waits, empty for what its handler or its backoff says.
+	why millrace.WaitCause
 	// reason is the error to show, empty if there is none.
 	reason string
 	stack  string

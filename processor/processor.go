@@ -30,6 +30,9 @@ type Config struct {
 	// Empty means every queue of the store; of those out of the box, "critical"
 	// has weight 6, "default" 3 and "bulk" 1.
 	Queues []Queue
+	// Added says that queues that are added while everything runs are served too, with
+	// the share that they were given. With empty Queues they are in any case.
+	Added bool
 	// Grace is how long handlers may go on when [Processor.Run] is told to stop,
 	// before their contexts end too. Zero means 30 s.
 	Grace time.Duration
@@ -52,6 +55,8 @@ type Config struct {
 	BrokerRemembers bool
 	// Worker names this process in records. Empty means host and pid.
 	Worker string
+	// Version is what this worker says that it is of. Empty means "dev".
+	Version string
 	// Logger hears of what goes wrong. Nil means silence.
 	Logger *slog.Logger
 }
@@ -67,7 +72,7 @@ type Queue struct {
 
 var defaultWeights = map[string]int{"critical": 6, "default": 3, "bulk": 1}
 
-func (c Config) withDefaults(queues []string) Config {
+func (c Config) withDefaults() Config {
 	c.Concurrency = cmp.Or(c.Concurrency, 64)
 	c.Grace = cmp.Or(c.Grace, 30*time.Second)
 	c.MaxLost = cmp.Or(c.MaxLost, 5)
@@ -82,9 +87,17 @@ func (c Config) withDefaults(queues []string) Config {
 		}
 		c.Worker = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
+	c.Version = cmp.Or(c.Version, "dev")
+	return c
+}
+
+// withQueues is c with the queues that there are now, and the defaults of each.
+func (c Config) withQueues(store *streams.Store) Config {
 	if len(c.Queues) == 0 {
-		for _, q := range queues {
-			c.Queues = append(c.Queues, Queue{Name: q, Weight: defaultWeights[q]})
+		c.Added = true
+		for _, q := range store.Queues() {
+			set := store.Control().Get().Queue(q)
+			c.Queues = append(c.Queues, Queue{Name: q, Weight: cmp.Or(set.Weight, defaultWeights[q]), Strict: set.Strict})
 		}
 	}
 	queuesCopy := make([]Queue, len(c.Queues))
@@ -149,7 +162,9 @@ type Processor struct {
 	working    sync.WaitGroup // every task from its start to its outcome
 	stuck      atomic.Int64   // handlers that were given up and have not returned
 	stopping   atomic.Bool    // Run is to end
-	unknown    sync.Map       // kinds that were warned of
+	// concurrency is how many handlers may run at once.
+	concurrency atomic.Int64
+	unknown     sync.Map // kinds that were warned of
 
 	// handlerCtx is what handlers get; it outlives the Run context by the grace.
 	handlerCtx context.Context
@@ -158,11 +173,13 @@ type Processor struct {
 
 // New returns a processor that has no handlers yet.
 func New(store *streams.Store, cfg Config) *Processor {
-	cfg = cfg.withDefaults(store.Queues())
-	return &Processor{
+	cfg = cfg.withDefaults()
+	p := &Processor{
 		cfg: cfg, store: store, log: cfg.Logger, handlers: map[string]handler{},
 		finishing: make(chan struct{}, maxFinishing), batches: make(chan struct{}, maxBatches),
 	}
+	p.concurrency.Store(int64(cfg.Concurrency))
+	return p
 }
 
 // maxFinishing bounds the outcomes that wait to be written, and maxBatches those of
@@ -183,6 +200,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	if len(p.handlers) == 0 {
 		return fmt.Errorf("processor: %w: it has no handlers", millrace.ErrInvalid)
 	}
+	p.cfg = p.cfg.withQueues(p.store)
 	if err := errors.Join(append(p.invalid, p.cfg.validate(p.store))...); err != nil {
 		return fmt.Errorf("processor: %w", err)
 	}
@@ -190,7 +208,11 @@ func (p *Processor) Run(ctx context.Context) error {
 	defer p.stop(errShutdown)
 	p.leases = newLeases(p.store, p.cfg.CheckOut, p.log)
 	p.reports = newReports(p.store, p.leases, p.log)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	p.dispatcher = newDispatcher(p.cfg, p.start)
+	p.dispatcher.handBack = func(jobs []*job) { p.working.Go(func() { p.handBackAll(jobs) }) }
+	p.heed(p.store.Control().Get()) // before anything is asked for
 
 	feeders, err := p.newFeeders(ctx)
 	if err != nil {
@@ -204,15 +226,23 @@ func (p *Processor) Run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = deaf() }() // it fails when the connection is closed already
+	w := newWorker(p, stop)
+	unserve, err := w.serve()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unserve() }() // as before
 	leaseCtx, endLeases := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { p.leases.run(leaseCtx) })
 	background.Go(func() { p.reports.run(leaseCtx) })
 	background.Go(func() { p.handBackStale(leaseCtx) })
+	background.Go(func() { w.report(leaseCtx) })
 	var feeding sync.WaitGroup
 	for _, f := range feeders {
 		feeding.Go(func() { f.run(ctx) })
 	}
+	feeding.Go(func() { p.attend(ctx, &feeding) })
 
 	<-ctx.Done()
 	p.stopping.Store(true)

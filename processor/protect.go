@@ -115,8 +115,8 @@ func (p *Processor) Ready() error {
 	if p.stopping.Load() {
 		return errors.New("the worker is stopping")
 	}
-	if n := int(p.stuck.Load()); n > 0 && 2*n >= p.cfg.Concurrency {
-		return fmt.Errorf("%d handlers do not return, of %d at once: look at the log for their stacks, mend them, and start the worker anew", n, p.cfg.Concurrency)
+	if n, most := p.stuck.Load(), p.concurrency.Load(); n > 0 && 2*n >= most {
+		return fmt.Errorf("%d handlers do not return, of %d at once: look at the log for their stacks, mend them, and start the worker anew", n, most)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
@@ -32,11 +33,7 @@ func conclusion(r millrace.Record, lost int, run millrace.Attempt, o outcome, re
 	case millrace.Retrying:
 		r = waits(r, now, o.delay, millrace.WaitRetry)
 	case millrace.Scheduled:
-		why := millrace.WaitSnooze
-		if o.limited {
-			why = millrace.WaitLimit
-		}
-		r = waits(r, now, o.delay, why)
+		r = waits(r, now, o.delay, cmp.Or(o.why, millrace.WaitSnooze))
 	}
 	return r
 }
@@ -46,6 +43,9 @@ func waits(r millrace.Record, since time.Time, delay time.Duration, why millrace
 	r.NextAt = since.Add(delay)
 	if last := streams.LastDue(); r.NextAt.After(last) {
 		r.NextAt = last
+	}
+	if n := len(r.Waits); why == millrace.WaitPause && n > 0 && r.Waits[n-1].Why == why {
+		since, r.Waits = r.Waits[n-1].Since, r.Waits[:n-1] // it is the same pause, as far as it matters
 	}
 	kept := r.Waits[max(0, len(r.Waits)-(maxWaits-1)):]
 	r.Waits = append(slices.Clone(kept), millrace.Wait{Since: since, Until: r.NextAt, Why: why})

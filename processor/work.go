@@ -78,11 +78,14 @@ func (p *Processor) finish(runs []*run) {
 
 // prejudge reports whether the task is not to run, and what becomes of it then.
 func (p *Processor) prejudge(r *run, known bool) bool {
+	putOff := p.store.PutOff(r.Task.Kind)
 	switch {
 	case r.Malformed != nil:
 		r.outcome = outcome{state: millrace.Failed, reason: r.Malformed.Error()}
 	case r.lost >= p.cfg.MaxLost:
 		r.outcome = outcome{state: millrace.Failed, reason: fmt.Sprintf("worker lost: %d deliveries of the task died with their worker", r.lost)}
+	case putOff > 0:
+		r.outcome = outcome{state: millrace.Scheduled, delay: putOff, why: millrace.WaitPause}
 	case !known:
 		// Another worker may know the kind, or this one after its next release.
 		if _, told := p.unknown.LoadOrStore(r.Task.Kind, true); !told {
@@ -105,7 +108,7 @@ func (p *Processor) mustWait(r *run) bool {
 		p.log.Warn("it is not known whether a task may begin; it comes again", "task", r.Task.ID, "error", err)
 		r.outcome = outcome{state: millrace.Pending, delay: time.Second}
 	case wait > 0:
-		r.outcome = outcome{state: millrace.Scheduled, delay: wait, limited: true}
+		r.outcome = outcome{state: millrace.Scheduled, delay: wait, why: millrace.WaitLimit}
 	default:
 		return false
 	}

@@ -40,7 +40,7 @@ type committer struct {
 	places  chan struct{} // not grouped: how many may be in flight
 	done    chan struct{} // closed when run has ended
 
-	hasty    bool // its writers do not come back soon, and are not waited for
+	hasty    bool          // its writers do not come back soon, and are not waited for
 	alone    atomic.Int64  // writers among those who wait that write one message
 	expected int           // how many of those there seem to be
 	took     time.Duration // how long the last batch took

@@ -80,7 +80,7 @@ func TestDead(t *testing.T) {
 			}
 			want := len(strings.Fields(c.want))
 			_, err := store.DiscardAll(t.Context(), c.q, want+1)
-			if wrong, ok := errors.AsType[*streams.CountError](err); !ok || wrong.Count != want || !errors.Is(err, millrace.ErrConflict) {
+			if wrong, ok := errors.AsType[*streams.CountError](err); !ok || wrong.Have != uint64(want) || !errors.Is(err, millrace.ErrConflict) {
 				t.Errorf("discard %s: %v", c.name, err)
 			}
 		}

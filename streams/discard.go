@@ -36,18 +36,6 @@ const (
 	maxSought  = 100_000
 )
 
-// CountError is for who wants to discard dead tasks and is mistaken about how many those
-// are. It wraps [millrace.ErrConflict].
-type CountError struct{ Asked, Count int }
-
-// Error says how many there are.
-func (e *CountError) Error() string {
-	return fmt.Sprintf("%d dead tasks match, and not %d: nothing was discarded", e.Count, e.Asked)
-}
-
-// Unwrap gives [millrace.ErrConflict].
-func (e *CountError) Unwrap() error { return millrace.ErrConflict }
-
 // DiscardAll removes the dead tasks that match for good, if those are as many as confirm
 // says; else it removes none, and the error is a [CountError]. It wraps
 // [millrace.ErrInvalid] for more than can be counted at once. Limit and Cursor do not
@@ -58,7 +46,7 @@ func (s *Store) DiscardAll(ctx context.Context, q DeadQuery, confirm int) (int, 
 		return 0, err
 	}
 	if len(all) != confirm {
-		return 0, &CountError{confirm, len(all)}
+		return 0, &CountError{"dead tasks that match", uint64(len(all)), uint64(confirm)}
 	}
 	gone := 0
 	for len(all) > 0 && err == nil {

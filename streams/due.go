@@ -234,7 +234,7 @@ func (s *Store) Move(ctx context.Context, due []*Due) error {
 		for i, d := range some {
 			msgs[i] = d.message()
 		}
-		for i, v := range s.tasks[queue].storeAll(ctx, msgs) {
+		for i, v := range s.logOf(queue).storeAll(ctx, msgs) {
 			d, err := some[i], v.err
 			if errors.Is(err, millrace.ErrConflict) {
 				err = s.moveElsewhere(ctx, d)
@@ -316,7 +316,7 @@ func (s *Store) moveElsewhere(ctx context.Context, d *Due) error {
 	}
 	anew := *d
 	anew.sequence = 0
-	_, err = s.tasks[d.Task.Queue].store(ctx, anew.message())
+	_, err = s.logOf(d.Task.Queue).store(ctx, anew.message())
 	if errors.Is(err, millrace.ErrConflict) {
 		return nil
 	}

@@ -54,7 +54,7 @@ func (s *Store) lookupDone(ctx context.Context, id string) (Found, bool, error) 
 	if f, ok, err := s.lookupRecord(ctx, id); ok || err != nil {
 		return f, ok, err
 	}
-	for _, queue := range s.cfg.Queues {
+	for _, queue := range s.Queues() {
 		f, acked, err := s.lookupLog(ctx, queue, id)
 		if err != nil {
 			return Found{}, false, err

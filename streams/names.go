@@ -18,6 +18,8 @@ const (
 	claimsBucket    = "claims"
 	ordersBucket    = "orders"
 	schedulesBucket = "schedules"
+	controlBucket   = "control"
+	workersBucket   = "workers"
 	consumerName    = "workers"
 	moversName      = "movers"
 	heldStream      = "HELD"

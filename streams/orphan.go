@@ -181,8 +181,8 @@ type floors struct {
 }
 
 func (s *Store) floors(ctx context.Context) (f floors, err error) {
-	f.done = make(map[string]uint64, len(s.cfg.Queues))
-	for _, queue := range s.cfg.Queues {
+	f.done = make(map[string]uint64, len(s.Queues()))
+	for _, queue := range s.Queues() {
 		if f.done[queue], err = s.doneUpTo(ctx, queue); err != nil {
 			return f, err
 		}
@@ -318,7 +318,7 @@ func (s *Store) stillLost(ctx context.Context, f floors, id string, seen suspect
 
 // bringBack puts the task into its queue's log again, if that has not happened since.
 func (s *Store) bringBack(ctx context.Context, o *orphan) error {
-	_, err := s.tasks[o.record.Queue].store(ctx, newMessage(o.place.subject, o.place.data, o.place.seq))
+	_, err := s.logOf(o.record.Queue).store(ctx, newMessage(o.place.subject, o.place.data, o.place.seq))
 	return err
 }
 

@@ -159,8 +159,11 @@ func (s *Store) goOn(ctx context.Context, some []place) error {
 		}
 		byQueue[t.Queue] = append(byQueue[t.Queue], &Due{Task: t, sequence: p.Sequence})
 	}
-	for _, v := range s.held.storeAll(ctx, msgs) {
-		if v.err != nil && !errors.Is(v.err, millrace.ErrConflict) {
+	for i, v := range s.held.storeAll(ctx, msgs) {
+		if errors.Is(v.err, millrace.ErrConflict) {
+			v.err = s.joinAgain(ctx, msgs[i])
+		}
+		if v.err != nil {
 			failed = v.err
 		}
 	}
@@ -169,7 +172,7 @@ func (s *Store) goOn(ctx context.Context, some []place) error {
 		for i, d := range due {
 			msgs[i] = d.message()
 		}
-		for i, v := range s.tasks[queue].storeAll(ctx, msgs) {
+		for i, v := range s.logOf(queue).storeAll(ctx, msgs) {
 			if errors.Is(v.err, millrace.ErrConflict) {
 				v.err = s.moveElsewhere(ctx, due[i])
 			}
@@ -179,6 +182,23 @@ func (s *Store) goOn(ctx context.Context, some []place) error {
 		}
 	}
 	return errors.Join(failed, s.passAll(ctx, lines))
+}
+
+// joinAgain is for a task that is in the line already, or has left it a moment ago.
+func (s *Store) joinAgain(ctx context.Context, msg *nats.Msg) error {
+	found, err := s.lastBy(ctx, heldStream, msg.Subject)
+	if err != nil || len(found) > 0 && len(found[0].data) > 0 {
+		return err
+	}
+	over := uint64(0)
+	if len(found) > 0 {
+		over = found[0].seq
+	}
+	_, err = s.held.store(ctx, newMessage(msg.Subject, msg.Data, over))
+	if errors.Is(err, millrace.ErrConflict) {
+		return nil // somebody else was faster
+	}
+	return err
 }
 
 // done takes a task out of the lines in which it is, and lets the next ones go on. To do

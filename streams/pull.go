@@ -194,24 +194,33 @@ func (p *pull) ended(id, status, description string) error {
 
 // Close ends the requests that stand and hands back what came for them.
 func (p *pull) Close() error {
+	msgs, err := p.end()
+	for _, m := range msgs {
+		err = errors.Join(err, receipt{p.store.nc, m.Reply}.Release(0))
+	}
+	return err
+}
+
+// end ends the requests that stand and returns what came for them.
+func (p *pull) end() (msgs []*nats.Msg, err error) {
 	// Not Unsubscribe, which would drop what the server has sent meanwhile.
 	if err := p.sub.Drain(); err != nil {
-		return fmt.Errorf("stop pulling from %s: %w", p.what, err)
+		return nil, fmt.Errorf("stop pulling from %s: %w", p.what, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), p.store.cfg.Timeout)
 	defer cancel()
 	ctx, unbind := p.store.replies.link.bind(ctx)
 	defer unbind()
 	// After a round trip nothing more can come.
-	err := p.store.nc.FlushWithContext(ctx)
+	err = p.store.nc.FlushWithContext(ctx)
 	for {
 		select {
 		case m := <-p.msgs:
 			if isStatus, _ := p.accept(m); !isStatus {
-				err = errors.Join(err, receipt{p.store.nc, m.Reply}.Release(0))
+				msgs = append(msgs, m)
 			}
 		default:
-			return err
+			return msgs, err
 		}
 	}
 }

@@ -40,6 +40,33 @@ func (p *Puller) Next(ctx context.Context, room int) ([]*Delivery, error) {
 	if err != nil || len(msgs) == 0 {
 		return nil, err
 	}
+	return p.take(ctx, msgs)
+}
+
+// Withdraw takes back what was asked for, and returns the tasks that have come all the
+// same, which are the caller's to hand back.
+func (p *Puller) Withdraw(ctx context.Context) ([]*Delivery, error) {
+	anew, err := p.store.pullFrom(taskStream(p.queue), consumerName, p.what)
+	if err != nil {
+		return nil, err
+	}
+	msgs, err := p.end()
+	p.pull = anew
+	if err != nil {
+		// They come again when their lease is over, at the latest.
+		for _, m := range msgs {
+			err = errors.Join(err, receipt{p.store.nc, m.Reply}.Release(0))
+		}
+		return nil, err
+	}
+	if len(msgs) == 0 {
+		return nil, nil
+	}
+	return p.take(ctx, msgs)
+}
+
+// take returns the tasks that messages are of, with their records.
+func (p *Puller) take(ctx context.Context, msgs []*nats.Msg) ([]*Delivery, error) {
 	deliveries, err := p.deliveries(msgs)
 	if err == nil {
 		// Also when ctx has ended by now: what has come is ours to run or to hand back, and

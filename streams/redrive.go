@@ -211,7 +211,7 @@ func (s *Store) logAgain(ctx context.Context, task millrace.RawTask, r millrace.
 		return err
 	}
 	msg.Header.Set("Nats-Expected-Last-Subject-Sequence", strconv.FormatUint(over, 10))
-	_, err = s.tasks[task.Queue].store(ctx, msg)
+	_, err = s.logOf(task.Queue).store(ctx, msg)
 	return err
 }
 

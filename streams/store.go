@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,7 +32,8 @@ type Store struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	replies *replies
-	tasks   map[string]*committer // by queue
+	lanes   atomic.Pointer[lanes]
+	knowing sync.Mutex // held by who changes lanes
 	held    *committer
 	limits  *limits
 	rates   rates
@@ -40,8 +42,11 @@ type Store struct {
 	waiting []*committer // by shard
 	alarms  []*alarms    // by shard
 	buckets map[string]*Bucket
-	stop    func()
-	running sync.WaitGroup
+	control *Control
+	// background ends when the store is closed.
+	background context.Context
+	stop       func()
+	running    sync.WaitGroup
 }
 
 // Open connects, waiting for a server until ctx ends, and sees to it that the
@@ -77,20 +82,22 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, nc: nc, js: js, replies: r, tasks: map[string]*committer{}, limits: newLimits(cfg.Limits), rates: rates{gates: map[string]*rateGate{}}, buckets: map[string]*Bucket{}}
+	s := &Store{cfg: cfg, log: cfg.Logger, nc: nc, js: js, replies: r, limits: newLimits(cfg.Limits), rates: rates{gates: map[string]*rateGate{}}, buckets: map[string]*Bucket{}}
 	background, stop := context.WithCancel(context.Background())
+	s.background = background
 	watching, unwatch := context.WithCancel(context.Background())
 	var watch sync.WaitGroup
 	watch.Go(func() { r.watch(watching) })
 	s.stop = func() {
+		s.knowing.Lock() // no queue comes any more
 		stop()
+		s.knowing.Unlock()
 		s.running.Wait() // what is under way is answered, or overdue
 		unwatch()
 		watch.Wait()
 	}
-	for _, q := range cfg.Queues {
-		s.tasks[q] = s.startCommitter(background)
-	}
+	s.lanes.Store(&lanes{routes: cfg.Routes})
+	s.know(cfg.Queues...)
 	for shard := range scheduleStreams {
 		s.waiting = append(s.waiting, s.startCommitter(background))
 		s.alarms = append(s.alarms, &alarms{store: s, shard: shard, known: map[int64]*alarm{}})
@@ -99,10 +106,35 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	s.held.hasty = true
 	s.dead = s.startCommitter(background)
 	s.results = s.startCommitter(background)
-	for _, b := range []string{claimsBucket, ordersBucket, schedulesBucket} {
+	for _, b := range []string{claimsBucket, ordersBucket, schedulesBucket, controlBucket, workersBucket} {
 		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
 	}
+	s.control = &Control{store: s, bell: make(chan struct{}, 1)}
+	if err := s.control.open(ctx); err != nil {
+		s.stop()
+		return nil, err
+	}
+	if err := s.ensureAdded(ctx); err != nil {
+		s.stop()
+		return nil, err
+	}
+	s.running.Go(func() { s.control.run(background) })
 	return s, nil
+}
+
+// ensureAdded sees to it that the queues are there that the configuration does not
+// have: an older copy of everything else may have been put back.
+func (s *Store) ensureAdded(ctx context.Context) error {
+	all := s.cfg
+	all.Queues = s.Queues()
+	if len(all.Queues) == len(s.cfg.Queues) {
+		return nil
+	}
+	ackWait, err := ensureWhenReady(ctx, s.js, all)
+	if err == nil {
+		s.cfg.AckWait = ackWait
+	}
+	return err
 }
 
 // ensureWhenReady tries until the topology stands or ctx ends: a cluster that
@@ -134,9 +166,6 @@ func (s *Store) Close() {
 	s.stop()
 	s.nc.Close()
 }
-
-// Queues are the lanes that this store knows.
-func (s *Store) Queues() []string { return s.cfg.Queues }
 
 // Async reports whether the broker answers writes before they are on its disk.
 func (s *Store) Async() bool { return s.cfg.Async }

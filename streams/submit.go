@@ -3,7 +3,6 @@ package streams
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/nats-io/nats.go"
 
@@ -55,24 +54,13 @@ func (s *Store) SubmitMany(ctx context.Context, tasks []millrace.RawTask) []erro
 		for j, i := range indexes {
 			batch[j] = msgs[i]
 		}
-		for j, v := range s.tasks[queue].storeAll(ctx, batch) {
+		for j, v := range s.logOf(queue).storeAll(ctx, batch) {
 			if v.err != nil {
 				errs[indexes[j]] = fmt.Errorf("submit to queue %s: %w", queue, v.err)
 			}
 		}
 	}
 	return errs
-}
-
-// Route returns the queue that tasks of a kind go to when they name none.
-func (s *Store) Route(kind string) string { return millrace.RouteTo(s.cfg.Routes, kind) }
-
-// CheckQueue returns [millrace.ErrInvalid] for a queue that is not there.
-func (s *Store) CheckQueue(queue string) error {
-	if slices.Contains(s.cfg.Queues, queue) {
-		return nil
-	}
-	return fmt.Errorf("%w: there is no queue %q; the queues are %v", millrace.ErrInvalid, queue, s.cfg.Queues)
 }
 
 func (s *Store) taskMessage(t millrace.RawTask) (*nats.Msg, error) {

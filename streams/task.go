@@ -17,7 +17,7 @@ func (s *Store) Task(ctx context.Context, kind, id string) (millrace.RawTask, er
 			return millrace.RawTask{}, err
 		}
 	}
-	for _, queue := range s.cfg.Queues {
+	for _, queue := range s.Queues() {
 		found, err := s.lastBy(ctx, taskStream(queue), taskSubject(queue, kind, id))
 		if err != nil {
 			return millrace.RawTask{}, err

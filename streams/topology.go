@@ -121,6 +121,13 @@ func (c Config) ledger() jetstream.StreamConfig {
 	return l
 }
 
+// workerReports is a bucket of what is out of date in a moment, in memory.
+func (c Config) workerReports() jetstream.StreamConfig {
+	b := c.bucket(workersBucket, "what each worker says of itself", WorkerTTL)
+	b.Storage = jetstream.MemoryStorage
+	return b
+}
+
 // turns keeps who wants to change the ledger next, in memory: see TakeTurn.
 func (c Config) turns() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -153,6 +160,8 @@ func (c Config) topology() []jetstream.StreamConfig {
 		c.ledger(),
 		c.turns(),
 		c.bucket(schedulesBucket, "schedules, by name", 0),
+		c.bucket(controlBucket, "settings that can be changed while everything runs", 0),
+		c.workerReports(),
 	)
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 var allStreams = []string{
-	"DEAD", "HELD", "KV_claims", "KV_orders", "KV_results", "KV_schedules", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
+	"DEAD", "HELD", "KV_claims", "KV_control", "KV_orders", "KV_results", "KV_schedules", "KV_workers", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
 	"TASKS_bulk", "TASKS_critical", "TASKS_default",
 }
 
@@ -51,6 +51,11 @@ func TestTopology(t *testing.T) {
 	bucket("claims", day)
 	bucket("orders", 0, "order-events.>")
 	bucket("schedules", 0)
+	bucket("control", 0)
+	bucket("workers", 15*time.Second)
+	workers := want["KV_workers"]
+	workers.Storage = jetstream.MemoryStorage
+	want["KV_workers"] = workers
 	for n := range 4 {
 		shard := strconv.Itoa(n)
 		want["SCHEDULES_"+shard] = jetstream.StreamConfig{

@@ -201,6 +201,37 @@ func astray() []badRequest {
 	}
 }
 
+// overbearing is what would change how all processes work.
+func overbearing() []badRequest {
+	return []badRequest{
+		{"queue that never was", "GET /v1/queues/never", "", "", 404},
+		{"pause of what never was", "POST /v1/queues/never/pause", "", "", 404},
+		{"pause of all", "POST /v1/queues/*/pause", "", "", 422},
+		{"pause from another page", "POST /v1/queues/default/pause", "Origin: http://elsewhere.example", "", 403},
+		{"drain of what never was", "POST /v1/queues/never/drain", "", "", 404},
+		{"resume of what never was", "POST /v1/queues/never/resume", "", "", 404},
+		{"purge without a count", "POST /v1/queues/default/purge", "", "", 422},
+		{"purge of fewer than none", "POST /v1/queues/default/purge?confirm=-1", "", "", 422},
+		{"purge of what is not there", "POST /v1/queues/default/purge?confirm=3", "", "", 409},
+		{"purge of what never was", "POST /v1/queues/never/purge?confirm=0", "", "", 404},
+		{"queue with a wildcard", "POST /v1/queues", asJSON, `{"name":"*"}`, 422},
+		{"queue without a name", "POST /v1/queues", asJSON, `{"weight":1}`, 422},
+		{"queue that weighs less than nothing", "POST /v1/queues", asJSON, `{"name":"a","weight":-1}`, 422},
+		{"queue with a long name", "POST /v1/queues", asJSON, `{"name":"` + long + `"}`, 422},
+		{"pause of no kind", "POST /v1/kinds/*/pause", "", "", 422},
+		{"pause of a kind of five words", "POST /v1/kinds/a.b.c.d.e/pause", "", "", 422},
+		{"routes to nowhere", "PUT /v1/routes", asJSON, `{"routes":[{"kinds":"*","queue":"never"}]}`, 422},
+		{"routes of no glob", "PUT /v1/routes", asJSON, `{"routes":[{"kinds":"[","queue":"bulk"}]}`, 422},
+		{"routes that are missing", "PUT /v1/routes", asJSON, `{}`, 422},
+		{"routes that are null", "PUT /v1/routes", asJSON, `{"routes":null}`, 422},
+		{"worker that never was", "POST /v1/workers/never/stop", "", "", 404},
+		{"all workers", "POST /v1/workers/*/stop", "", "", 422},
+		{"worker with a dot", "POST /v1/workers/a.b/quiet", "", "", 422},
+		{"worker without handlers", "POST /v1/workers/never/concurrency", asJSON, `{"concurrency":0}`, 422},
+		{"stacks of nobody", "GET /v1/workers/never/stacks", "", "", 404},
+	}
+}
+
 func zipped(s string) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -218,7 +249,7 @@ func TestBadInput(t *testing.T) {
 	address := strings.TrimPrefix(api.base, "http://")
 	broker := inspect(t, node.says(t, natsAddress))
 	before := broker.written(t)
-	for _, bad := range slices.Concat(malformed(), unfit(), astray()) {
+	for _, bad := range slices.Concat(malformed(), unfit(), astray(), overbearing()) {
 		t.Run(strings.ReplaceAll(bad.name, " ", "-"), func(t *testing.T) {
 			r, err := bad.send(address)
 			if err != nil {

@@ -23,6 +23,9 @@ type cli struct {
 	Schedule  scheduleCmd  `cmd:"" help:"Have tasks submitted at a time, every so often, or by cron."`
 	Order     orderCmd     `cmd:"" help:"Place orders, look at them, pay, cancel, fulfil and watch them."`
 	Stock     stockCmd     `cmd:"" help:"Say what is in stock, and look at it."`
+	Queue     queueCmd     `cmd:"" help:"Look at queues, add them, pause, resume, drain and purge them, and say which kind goes where."`
+	Kind      kindCmd      `cmd:"" help:"Pause and resume a kind of tasks."`
+	Worker    workerCmd    `cmd:"" help:"Look at the workers that run, quiet and stop them, and change how much they do."`
 	Version   versionCmd   `cmd:"" help:"Show the version."`
 }
 
@@ -32,32 +35,45 @@ A flag can also be set in the environment (--data-dir as MILLRACE_DATA_DIR) or i
 
 // run is the whole program: main with its surroundings passed in.
 func run(ctx context.Context, args, env []string, io stdio) error {
-	settings, err := loadSettings(args, env)
-	if err != nil {
+	invocation := invocation{args, env, io}
+	parsed, err := invocation.parse()
+	if err != nil || parsed == nil { // --help has been shown
 		return err
 	}
-	var c cli
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.Bind(io, invocation)
+	return parsed.Run()
+}
+
+// invocation is how the program was called.
+type invocation struct {
+	args, env []string
+	io        stdio
+}
+
+// parse reads the command line, with the environment and the configuration file as
+// they are now. It returns nil if help was all that was asked for.
+func (i invocation) parse() (*kong.Context, error) {
+	settings, err := loadSettings(i.args, i.env)
+	if err != nil {
+		return nil, err
+	}
 	exited := false
-	parser, err := kong.New(&c,
+	parser, err := kong.New(&cli{},
 		kong.Name("millrace"),
 		kong.Description(description),
-		kong.Writers(io.out, io.err),
+		kong.Writers(i.io.out, i.io.err),
 		kong.Exit(func(int) { exited = true }),
 		kong.Resolvers(settings),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Vars{"wait": (30 * time.Second).String()},
 	)
 	if err != nil {
-		return fmt.Errorf("command line: %w", err)
+		return nil, fmt.Errorf("command line: %w", err)
 	}
-	parsed, err := parser.Parse(args)
-	if exited { // --help has been shown
-		return nil
+	parsed, err := parser.Parse(i.args)
+	if exited {
+		return nil, nil
 	}
-	if err != nil {
-		return err
-	}
-	parsed.BindTo(ctx, (*context.Context)(nil))
-	parsed.Bind(io)
-	return parsed.Run()
+	return parsed, err
 }

@@ -28,16 +28,16 @@ type nodeFlags struct {
 
 type devCmd struct{ nodeFlags }
 
-func (c *devCmd) Run(ctx context.Context, io stdio) error {
-	n := node{flags: c.nodeFlags, log: slog.New(slog.NewTextHandler(io.err, nil)), register: registerDemo}
+func (c *devCmd) Run(ctx context.Context, io stdio, called invocation) error {
+	n := node{called: called, flags: c.nodeFlags, log: slog.New(slog.NewTextHandler(io.err, nil)), register: registerDemo}
 	return stopped(ctx, n.run(ctx, func(n *node) { welcome(io.out, n) }))
 }
 
 type serveCmd struct{ nodeFlags }
 
-func (c *serveCmd) Run(ctx context.Context, io stdio) error {
+func (c *serveCmd) Run(ctx context.Context, io stdio, called invocation) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
-	n := node{flags: c.nodeFlags, log: log}
+	n := node{called: called, flags: c.nodeFlags, log: log}
 	return stopped(ctx, n.run(ctx, func(n *node) {
 		log.Info("ready", "api", n.gateway.Addr().String(), "nats", n.server.ClientURL(), "data_dir", c.DataDir)
 	}))
@@ -45,6 +45,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio) error {
 
 // node is a process with all roles and the server in it.
 type node struct {
+	called   invocation
 	flags    nodeFlags
 	log      *slog.Logger
 	register func(*processor.Processor) // more handlers; nil for none
@@ -100,8 +101,9 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if n.gateway, err = gateway.New(n.store, api); err != nil {
 		return err
 	}
+	reloads := n.called.reloading(n.store, n.log)
 	ready(n)
-	return together(ctx, n.gateway.Run, n.processor.Run, scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run)
+	return together(ctx, n.gateway.Run, apart(n.processor.Run), scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run, reloads)
 }
 
 func welcome(w io.Writer, n *node) {

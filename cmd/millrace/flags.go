@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,9 +44,10 @@ type webhookFlags struct {
 }
 
 type workerFlags struct {
-	Concurrency count `help:"How many handlers run at once." default:"64"`
-	Grace       grace `help:"How long running handlers may go on after the first Ctrl-C." default:"30s"`
-	CancelGrace grace `help:"How long a handler may take to notice that its task was cancelled, before its place is given to another." default:"10s"`
+	Serve       []string `help:"The queues that this worker takes tasks from (default: all of them, also those that are added later)." placeholder:"NAME"`
+	Concurrency count    `help:"How many handlers run at once." default:"64"`
+	Grace       grace    `help:"How long running handlers may go on after the first Ctrl-C." default:"30s"`
+	CancelGrace grace    `help:"How long a handler may take to notice that its task was cancelled, before its place is given to another." default:"10s"`
 }
 
 type orderFlags struct {
@@ -213,21 +215,35 @@ func (f queueFlags) store(name string, sync syncMode, log *slog.Logger) (streams
 		DeadRetention: time.Duration(f.DeadRetention),
 		Async:         sync != 0, Logger: log,
 	}
-	for _, spec := range f.Route {
-		r, err := millrace.ParseRoute(spec)
-		if err != nil {
-			return streams.Config{}, fmt.Errorf("--route: %w", err)
-		}
-		cfg.Routes = append(cfg.Routes, r)
+	if cfg.Limits, err = f.limits(); err != nil {
+		return streams.Config{}, err
 	}
+	cfg.Routes, err = f.routes()
+	return cfg, err
+}
+
+func (f queueFlags) limits() ([]millrace.Limit, error) {
+	var limits []millrace.Limit
 	for _, spec := range f.Limit {
 		l, err := millrace.ParseLimit(spec)
 		if err != nil {
-			return streams.Config{}, fmt.Errorf("--limit: %w", err)
+			return nil, fmt.Errorf("--limit: %w", err)
 		}
-		cfg.Limits = append(cfg.Limits, l)
+		limits = append(limits, l)
 	}
-	return cfg, nil
+	return limits, nil
+}
+
+func (f queueFlags) routes() ([]millrace.Route, error) {
+	var routes []millrace.Route
+	for _, spec := range f.Route {
+		r, err := millrace.ParseRoute(spec)
+		if err != nil {
+			return nil, fmt.Errorf("--route: %w", err)
+		}
+		routes = append(routes, r)
+	}
+	return routes, nil
 }
 
 func (f listenFlags) gateway(log *slog.Logger) (gateway.Config, error) {
@@ -253,5 +269,19 @@ func (f webhookFlags) secrets() ([]string, error) {
 
 func (f workerFlags) processor(q queueFlags, log *slog.Logger) (processor.Config, error) {
 	_, shares, err := q.queues()
-	return processor.Config{Concurrency: int(f.Concurrency), Grace: time.Duration(f.Grace), CancelGrace: time.Duration(f.CancelGrace), Queues: shares, Logger: log}, err
+	cfg := processor.Config{
+		Concurrency: int(f.Concurrency), Grace: time.Duration(f.Grace), CancelGrace: time.Duration(f.CancelGrace),
+		Queues: shares, Added: len(f.Serve) == 0, Version: version(), Logger: log,
+	}
+	if len(f.Serve) > 0 {
+		cfg.Queues = nil
+	}
+	for _, name := range f.Serve {
+		share := processor.Queue{Name: name}
+		if i := slices.IndexFunc(shares, func(q processor.Queue) bool { return q.Name == name }); i >= 0 {
+			share = shares[i]
+		}
+		cfg.Queues = append(cfg.Queues, share)
+	}
+	return cfg, err
 }

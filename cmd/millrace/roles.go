@@ -20,7 +20,7 @@ type gatewayCmd struct {
 }
 
 // Run serves the API until ctx ends.
-func (c *gatewayCmd) Run(ctx context.Context, io stdio) error {
+func (c *gatewayCmd) Run(ctx context.Context, io stdio, called invocation) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
 	cfg, err := c.gateway(log)
 	if err != nil {
@@ -36,8 +36,9 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
+	reloads := called.reloading(store, log)
 	log.Info("ready", "api", g.Addr().String(), "nats", c.redacted())
-	return stopped(ctx, g.Run(ctx))
+	return stopped(ctx, together(ctx, g.Run, reloads))
 }
 
 type processorCmd struct {
@@ -50,7 +51,7 @@ type processorCmd struct {
 }
 
 // Run carries out tasks until ctx ends.
-func (c *processorCmd) Run(ctx context.Context, io stdio) error {
+func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
 	store, err := openStore(ctx, "millrace-processor", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
@@ -70,8 +71,9 @@ func (c *processorCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
+	reloads := called.reloading(store, log)
 	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
-	return stopped(ctx, observed(ctx, p.Run, health))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, p.Run, health) }, reloads))
 }
 
 type schedulerCmd struct {
@@ -82,7 +84,7 @@ type schedulerCmd struct {
 }
 
 // Run moves what is due until ctx ends.
-func (c *schedulerCmd) Run(ctx context.Context, io stdio) error {
+func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
 	store, err := openStore(ctx, "millrace-scheduler", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
@@ -93,8 +95,10 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
+	reloads := called.reloading(store, log)
 	log.Info("ready", "nats", c.redacted())
-	return stopped(ctx, observed(ctx, scheduler.New(store, scheduler.Config{Logger: log}).Run, health))
+	moving := scheduler.New(store, scheduler.Config{Logger: log}).Run
+	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, moving, health) }, reloads))
 }
 
 func openStore(ctx context.Context, name string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,9 +26,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"node":  scriptNode,
-			"exits": scriptExits,
-			"field": scriptField,
+			"node":       scriptNode,
+			"exits":      scriptExits,
+			"field":      scriptField,
+			"eventually": scriptEventually,
 		},
 	})
 }
@@ -73,6 +75,25 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if args[0] != strconv.Itoa(code) {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// scriptEventually is "eventually PATTERN program args...": it runs the program until its
+// output matches.
+func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: eventually PATTERN program [args...]")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no line matches %s in %s", args[0], patience)
+		}
 	}
 }
 

@@ -34,3 +34,14 @@ func stopped(ctx context.Context, err error) error {
 	}
 	return err
 }
+
+// apart is a service that may end before the others: they go on.
+func apart(run service) service {
+	return func(ctx context.Context) error {
+		err := run(ctx)
+		if err == nil {
+			<-ctx.Done()
+		}
+		return err
+	}
+}

@@ -78,8 +78,11 @@ func (c *mortalConn) Read(p []byte) (int, error) {
 }
 
 func isWrite(subject string) bool {
+	if strings.HasPrefix(subject, "$KV.workers.") {
+		return false // nothing depends on what a worker says of itself
+	}
 	return slices.ContainsFunc([]string{
-		"tasks.", "waiting.", "schedules.", "dead.", "order-events.", "$KV.", "$JS.ACK.",
+		"tasks.", "waiting.", "schedules.", "held.", "rates.", "dead.", "order-events.", "$KV.", "$JS.ACK.",
 		"$JS.API.STREAM.PURGE.", "$JS.API.STREAM.MSG.DELETE.", "millrace.cancel.",
 	}, func(prefix string) bool { return strings.HasPrefix(subject, prefix) })
 }
