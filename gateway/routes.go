@@ -12,6 +12,7 @@ func (g *Gateway) routes(a *api) {
 	g.deadRoutes(a)
 	g.scheduleRoutes(a)
 	g.orderRoutes(a)
+	g.limitRoutes(a)
 	g.stockRoutes(a)
 	g.queueRoutes(a)
 	g.workerRoutes(a)

@@ -205,10 +205,7 @@ func TestLimitsOverAllWorkers(t *testing.T) {
 		// A queue's limit that comes when its tasks are in the log already.
 		wide := numberedAs("c", "slow.a", 30)
 		set := func(limits ...millrace.Limit) {
-			for _, s := range stores {
-				s.SetLimits(limits)
-			}
-			if err := stores[0].SweepHeld(t.Context()); err != nil {
+			if err := stores[0].SetLimits(t.Context(), limits); err != nil {
 				t.Fatal(err)
 			}
 		}

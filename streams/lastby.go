@@ -110,6 +110,22 @@ type directGet struct {
 // getDirect gets so many messages at most. It also returns the headers of the
 // answer's end.
 func (s *Store) getDirect(ctx context.Context, stream string, most int, ask directGet) ([]stored, nats.Header, error) {
+	for tries := 1; ; tries++ {
+		found, end, err := s.getDirectOnce(ctx, stream, most, ask)
+		if tries == maxMoved || !errors.Is(err, errMoved) {
+			return found, end, err
+		}
+	}
+}
+
+// errMoved is for a look-up of several messages of which one was removed, or written
+// again, while the server looked: it does not send the rest then.
+var errMoved = fmt.Errorf("%w: what was looked up has changed meanwhile", millrace.ErrUnavailable)
+
+// maxMoved is how often that is asked for again.
+const maxMoved = 20
+
+func (s *Store) getDirectOnce(ctx context.Context, stream string, most int, ask directGet) ([]stored, nats.Header, error) {
 	c, err := s.sendDirect(stream, most+1, ask)
 	if err != nil {
 		return nil, nil, err
@@ -129,13 +145,13 @@ func (s *Store) getDirect(ctx context.Context, stream string, most int, ask dire
 				return nil, nil, err
 			}
 			found = append(found, st)
-		case status == "204", status == "404" && (len(ask.MultiLast) <= 1 || description == "No Results"):
+		case status == "204", status == "404" && (len(ask.MultiLast) == 0 || description == "No Results"):
 			return found, m.Header, nil
+		case status == "404":
+			return nil, nil, errMoved
 		case status == "413":
 			return nil, nil, errTooMany
 		default:
-			// Also when one of several messages went while the server looked: it
-			// says 404 then, and does not send the rest.
 			return nil, nil, fmt.Errorf("%w: %s %s", millrace.ErrUnavailable, status, description)
 		}
 	}

@@ -1,6 +1,8 @@
 package streams
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -9,9 +11,9 @@ import (
 	"millrace"
 )
 
-// limits are those in force, and who is at letting tasks past which of them.
+// limits are those of the configuration, and who is at letting tasks past which.
 type limits struct {
-	inForce atomic.Pointer[[]millrace.Limit]
+	configured atomic.Pointer[[]millrace.Limit]
 
 	mu    sync.Mutex
 	gates map[string]*gate // by limit
@@ -22,7 +24,7 @@ type limits struct {
 
 func newLimits(all []millrace.Limit) *limits {
 	l := &limits{gates: map[string]*gate{}, last: map[string]uint64{}}
-	l.inForce.Store(&all)
+	l.configured.Store(&all)
 	return l
 }
 
@@ -52,15 +54,46 @@ func (l *limits) forget(lines map[string]bool) {
 	}
 }
 
-// SetLimits puts limits in force, here: every process must know the same. What waits
-// for one that is wider now goes on with [Store.SweepHeld].
-func (s *Store) SetLimits(all []millrace.Limit) {
-	all = slices.Clone(all)
-	s.limits.inForce.Store(&all)
+// Limits returns the limits in force, and whether they were set by [Store.SetLimits]:
+// those replace the ones of the configuration, until [Store.ClearLimits].
+func (s *Store) Limits() (limits []millrace.Limit, set bool) {
+	if set := s.control.Get().Limits; set != nil {
+		return *set, true
+	}
+	return *s.limits.configured.Load(), false
 }
 
-// Limits are those in force.
-func (s *Store) Limits() []millrace.Limit { return *s.limits.inForce.Load() }
+// SetLimits replaces the limits, for all processes, whatever their configurations say.
+// It returns [millrace.ErrInvalid], and changes nothing, if one is wrong. What waited
+// for a limit that is wider now goes on; what runs goes on in any case.
+func (s *Store) SetLimits(ctx context.Context, limits []millrace.Limit) error {
+	var errs []error
+	for _, l := range limits {
+		errs = append(errs, l.Validate())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	limits = append([]millrace.Limit{}, limits...)
+	return s.changeLimits(ctx, &limits)
+}
+
+// ClearLimits lets each process go by the limits of its configuration again.
+func (s *Store) ClearLimits(ctx context.Context) error { return s.changeLimits(ctx, nil) }
+
+func (s *Store) changeLimits(ctx context.Context, limits *[]millrace.Limit) error {
+	_, err := s.control.Update(ctx, func(set *Settings) error {
+		set.Limits = limits
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.SweepHeld(ctx); err != nil {
+		s.log.Warn("tasks that wait for limits that have changed go on when the lines are looked at again", "error", err)
+	}
+	return nil
+}
 
 // limitName is what a limit is called that counts the tasks of one queue, kind or key:
 // one token of a subject.
@@ -82,7 +115,8 @@ func (s *Store) most(limit string) int {
 }
 
 func (s *Store) concurrency(scope millrace.LimitScope, name string) int {
-	l, _ := millrace.LimitOf(s.Limits(), scope, name)
+	all, _ := s.Limits()
+	l, _ := millrace.LimitOf(all, scope, name)
 	if scope == millrace.LimitKey {
 		return max(l.Concurrency, 1)
 	}

@@ -39,7 +39,7 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("a route leads where a process knows no queue: %v", err)
 		}
 		shares := map[string]streams.QueueSettings{"post": {Weight: 4}}
-		if err := store.Reconfigure(t.Context(), []string{"post"}, shares, []millrace.Route{{Kinds: "mail.*", Queue: "post"}}); err != nil {
+		if err := store.Reconfigure(t.Context(), []string{"post"}, shares, []millrace.Route{{Kinds: "mail.*", Queue: "post"}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		want("set, with a new configuration", "mail.send", "critical", "critical")
@@ -50,7 +50,7 @@ func TestRoutes(t *testing.T) {
 			t.Fatal(err)
 		}
 		want("cleared", "mail.send", "post", "default")
-		if err := store.Reconfigure(t.Context(), nil, nil, []millrace.Route{{Kinds: "*", Queue: "nowhere"}}); !errors.Is(err, millrace.ErrInvalid) {
+		if err := store.Reconfigure(t.Context(), nil, nil, []millrace.Route{{Kinds: "*", Queue: "nowhere"}}, nil); !errors.Is(err, millrace.ErrInvalid) {
 			t.Error(err)
 		}
 		if err := other.SetRoutes(t.Context(), nil); err != nil {

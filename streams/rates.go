@@ -48,10 +48,11 @@ func (s *Store) Reserve(ctx context.Context, d *Delivery) (time.Duration, error)
 	if reserved(d.Record) {
 		return 0, nil
 	}
+	limits, _ := s.Limits()
 	var longest time.Duration
 	for _, scope := range []millrace.LimitScope{millrace.LimitKey, millrace.LimitKind} {
 		name := nameOf(d.Task, scope)
-		l, ok := millrace.LimitOf(s.Limits(), scope, name)
+		l, ok := millrace.LimitOf(limits, scope, name)
 		if !ok || name == "" || l.Rate.IsZero() {
 			continue
 		}

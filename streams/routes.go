@@ -53,13 +53,15 @@ func (s *Store) ClearRoutes(ctx context.Context) error {
 	return err
 }
 
-// Reconfigure takes over the queues and the routes of a configuration that has changed.
+// Reconfigure takes over the queues, the routes and the limits of a configuration that has
+// changed.
 // Queues that are new are added, as by [Store.AddQueue], with the share that shares
-// has; one that is missing stays. The routes hold for this process, unless others were
-// set by [Store.SetRoutes].
-func (s *Store) Reconfigure(ctx context.Context, queues []string, shares map[string]QueueSettings, routes []millrace.Route) error {
+// has; one that is missing stays. Routes and limits hold for this process, unless
+// others were set by [Store.SetRoutes] or [Store.SetLimits].
+func (s *Store) Reconfigure(ctx context.Context, queues []string, shares map[string]QueueSettings, routes []millrace.Route, limits []millrace.Limit) error {
 	next := s.cfg
 	next.Queues, next.Routes = append(slices.Clone(s.Queues()), missing(s.Queues(), queues)...), routes
+	next.Limits = limits
 	if err := next.validate(); err != nil {
 		return fmt.Errorf("%w: %w", millrace.ErrInvalid, err)
 	}
@@ -73,7 +75,9 @@ func (s *Store) Reconfigure(ctx context.Context, queues []string, shares map[str
 	known := *s.lanes.Load()
 	known.routes = slices.Clone(routes)
 	s.lanes.Store(&known)
-	return nil
+	limits = slices.Clone(limits)
+	s.limits.configured.Store(&limits)
+	return s.SweepHeld(ctx)
 }
 
 // missing are those of some queues that are not known.

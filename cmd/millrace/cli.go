@@ -25,6 +25,7 @@ type cli struct {
 	Stock     stockCmd     `cmd:"" help:"Say what is in stock, and look at it."`
 	Queue     queueCmd     `cmd:"" help:"Look at queues, add them, pause, resume, drain and purge them, and say which kind goes where."`
 	Kind      kindCmd      `cmd:"" help:"Pause and resume a kind of tasks."`
+	Limit     limitCmd     `cmd:"" help:"Limit how many tasks of a queue, kind or key run at once, or begin in a time, or look at the limits."`
 	Worker    workerCmd    `cmd:"" help:"Look at the workers that run, quiet and stop them, and change how much they do."`
 	Version   versionCmd   `cmd:"" help:"Show the version."`
 }

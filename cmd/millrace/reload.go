@@ -11,8 +11,8 @@ import (
 	"millrace/streams"
 )
 
-// reloading returns a service that takes over the queues and the routes of the
-// configuration each time that the process is sent SIGHUP. From now on that does not
+// reloading returns a service that takes over the queues, the routes and the
+// limits of the configuration each time that the process is sent SIGHUP. From now on that does not
 // end it.
 func (i invocation) reloading(store *streams.Store, log *slog.Logger) service {
 	signals := make(chan os.Signal, 1)
@@ -52,11 +52,15 @@ func (i invocation) reload(ctx context.Context, store *streams.Store) error {
 	if err != nil {
 		return err
 	}
+	limits, err := flags.lanes().limits()
+	if err != nil {
+		return err
+	}
 	added := map[string]streams.QueueSettings{}
 	for _, q := range shares {
 		added[q.Name] = streams.QueueSettings{Weight: q.Weight, Strict: q.Strict}
 	}
-	return store.Reconfigure(ctx, names, added, routes)
+	return store.Reconfigure(ctx, names, added, routes, limits)
 }
 
 // lanes are the flags themselves, whichever command they are of.
