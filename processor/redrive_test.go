@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -85,4 +86,46 @@ func TestRedrivenComeUnderLimits(t *testing.T) {
 		}
 		linesEmpty(t, b)
 	})
+}
+
+// Tasks that die again while others are redriven, and by several at once, run once for
+// each time that they were redriven.
+func TestRedrivenDieAgainMeanwhile(t *testing.T) {
+	b := newBroker(t)
+	store := open(t, b, streams.Config{})
+	w := newWitness(t, nil)
+	p := newProcessor(t, store, processor.Config{Concurrency: 16})
+	handle(p, "test.fails", func(_ context.Context, task millrace.RawTask) (any, error) {
+		w.enters(task)
+		defer w.leaves(task, true)
+		return nil, millrace.Permanent(errors.New("no luck"))
+	})
+	start(t, p)
+	var ids []string
+	for i := range 60 {
+		ids = append(ids, fmt.Sprint("t", i))
+		submit(t, store, newTask(ids[i], "test.fails"))
+	}
+	for _, id := range ids {
+		finished(t, store, id)
+	}
+	var redriving sync.WaitGroup
+	for range 3 {
+		other := open(t, b, streams.Config{})
+		redriving.Go(func() {
+			for range 3 {
+				got, err := other.RedriveAll(t.Context(), streams.DeadQuery{Limit: 100}, 1000)
+				if err != nil || len(got.Refused) > 0 {
+					t.Errorf("%+v, %v", got, err)
+				}
+			}
+		})
+	}
+	redriving.Wait()
+	for _, id := range ids {
+		r := finished(t, store, id)
+		if r.State != millrace.Failed || r.Redrives == 0 || len(r.Attempts) != r.Redrives+1 || w.runs[id] != r.Redrives+1 {
+			t.Errorf("%s was redriven %d times, made %d attempts and ran %d times", id, r.Redrives, len(r.Attempts), w.runs[id])
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -41,14 +42,15 @@ func (s *Store) deleteMessage(ctx context.Context, stream string, sequence uint6
 	return nil
 }
 
-// isGone reports whether there was no message to remove. The server has no code for that
-// alone, and of what it says the client passes on the text.
+// isGone reports whether there was no message to remove. The server says so in several
+// ways, and the client passes on the text.
 func isGone(err error) bool {
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return true
 	}
-	text := err.Error()
-	return errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && (strings.Contains(text, "no message found") || strings.Contains(text, "deleted message"))
+	return errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && slices.ContainsFunc(
+		[]string{"err_code=10043 ", "description=no message found", "description=deleted message"},
+		func(sign string) bool { return strings.Contains(err.Error(), sign) })
 }
 
 // purgeUpTo removes what a filter matches and lies before a sequence, zero for all of
