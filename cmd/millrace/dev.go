@@ -22,6 +22,7 @@ type nodeFlags struct {
 	workerFlags
 	orderFlags
 	syncFlag
+	metricsFlags
 	DataDir  string   `help:"Where everything is kept (default: millrace-data under the user's state directory)." placeholder:"DIR"`
 	NATSPort natsPort `name:"nats-port" help:"Loopback port of the embedded NATS server, for the nats command; 0 picks one, \"off\" opens none." default:"4222"`
 }
@@ -100,8 +101,15 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if n.gateway, err = gateway.New(n.store, api); err != nil {
 		return err
 	}
+	metrics, err := n.flags.bindMetrics(shop, n.log)
+	if err != nil {
+		return err
+	}
 	ready(n)
-	return together(ctx, n.gateway.Run, n.processor.Run, scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run)
+	work := func(ctx context.Context) error {
+		return together(ctx, n.gateway.Run, n.processor.Run, scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run)
+	}
+	return observed(ctx, work, metrics)
 }
 
 func welcome(w io.Writer, n *node) {

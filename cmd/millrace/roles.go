@@ -17,6 +17,7 @@ type gatewayCmd struct {
 	orderFlags
 	brokerFlags
 	syncFlag
+	metricsFlags
 }
 
 // Run serves the API until ctx ends.
@@ -36,8 +37,12 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
+	metrics, err := c.bindMetrics(nil, log)
+	if err != nil {
+		return err
+	}
 	log.Info("ready", "api", g.Addr().String(), "nats", c.redacted())
-	return stopped(ctx, g.Run(ctx))
+	return stopped(ctx, observed(ctx, g.Run, metrics))
 }
 
 type processorCmd struct {
@@ -47,6 +52,7 @@ type processorCmd struct {
 	brokerFlags
 	syncFlag
 	healthFlags
+	metricsFlags
 }
 
 // Run carries out tasks until ctx ends.
@@ -62,7 +68,8 @@ func (c *processorCmd) Run(ctx context.Context, io stdio) error {
 		return err
 	}
 	p := processor.New(store, cfg)
-	orders.New(store, c.orders(log)).Register(p)
+	shop := orders.New(store, c.orders(log))
+	shop.Register(p)
 	if err := scheduler.NewBook(store).Install(ctx, orders.Reconciling()); err != nil {
 		return stopped(ctx, err)
 	}
@@ -70,8 +77,12 @@ func (c *processorCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
+	metrics, err := c.bindMetrics(shop, log)
+	if err != nil {
+		return err
+	}
 	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
-	return stopped(ctx, observed(ctx, p.Run, health))
+	return stopped(ctx, observed(ctx, p.Run, health, metrics))
 }
 
 type schedulerCmd struct {
@@ -79,6 +90,7 @@ type schedulerCmd struct {
 	brokerFlags
 	syncFlag
 	healthFlags
+	metricsFlags
 }
 
 // Run moves what is due until ctx ends.
@@ -93,8 +105,12 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
+	metrics, err := c.bindMetrics(nil, log)
+	if err != nil {
+		return err
+	}
 	log.Info("ready", "nats", c.redacted())
-	return stopped(ctx, observed(ctx, scheduler.New(store, scheduler.Config{Logger: log}).Run, health))
+	return stopped(ctx, observed(ctx, scheduler.New(store, scheduler.Config{Logger: log}).Run, health, metrics))
 }
 
 func openStore(ctx context.Context, name string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {
