@@ -31,6 +31,7 @@ var house = []struct {
 	{"processor", 2, "runs handlers on deliveries: it sees the store, but neither HTTP nor orders"},
 	{"scheduler", 2, "says when tasks are submitted, and the processor carries them out: they meet in the store only"},
 	{"streams", 1, "the only way to the broker, in this process or far away: it need not know which"},
+	{"client", 1, "for programs that give work to Millrace: they speak HTTP and its words, and take no broker with them"},
 	{"embedded", 1, "a server in the process is a matter of how Millrace is started, not of what is kept on it"},
 	{".", 0, "the vocabulary: whoever speaks it must not have to take anything else with it"},
 }
@@ -118,6 +119,9 @@ func TestImportRules(t *testing.T) {
 		{"gateway", "github.com/gofiber/fiber/v2/middleware/recover", true},
 		{"gateway", "github.com/gofiber/fiber/v3", false},
 		{"orders", "millrace/processor", true},
+		{"client", "millrace", true},
+		{"client", "millrace/streams", false},
+		{"client", "github.com/nats-io/nats.go", false},
 		{"cmd/millrace", "millrace/gateway", true},
 		{"cmd/millrace", "millrace/examples/hello", false},
 		{"examples/hello", "millrace/processor", true},
