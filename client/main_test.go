@@ -88,7 +88,7 @@ func (m *mill) run(service func(context.Context) error) (stop func()) {
 // serve starts the gateway, for the first time or again, where it was.
 func (m *mill) serve() {
 	m.t.Helper()
-	g, err := gateway.New(m.store, gateway.Config{Listen: m.address, Grace: time.Millisecond})
+	g, err := gateway.New(m.store, gateway.Config{Listen: m.address})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -108,6 +108,13 @@ func (m *mill) client(front string, cfg client.Config) *client.Client {
 	}
 	m.t.Cleanup(c.Close)
 	return c
+}
+
+// count is how many tasks were carried out so far.
+func (m *mill) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.done)
 }
 
 // wantOnce checks that each task was carried out once, and nothing else.
