@@ -22,7 +22,8 @@ var house = []struct {
 	floor int
 	why   string
 }{
-	{"test/...", 6, "tests of the whole put any of the parts together, and what tests share, such as their broker, is for nobody else"},
+	{"millracetest", 7, "runs a whole Millrace for somebody's tests, on the broker that our own run on; nothing that is not a test may need it"},
+	{"test/...", 6, "tests of the whole put any of the parts together, and what tests share, such as their broker, is for tests only"},
 	{"examples/...", 6, "an example shows a user's program, which may use any of our packages"},
 	{"cmd/millrace", 5, "the command knows all the others, so that none of them has to"},
 	{"gateway", 4, "HTTP on top of the tasks and the orders: no domain rule may depend on how it is asked for"},
