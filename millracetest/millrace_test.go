@@ -44,12 +44,13 @@ func TestSubmitted(t *testing.T) {
 			}
 		}
 		m.Schedule(millrace.Schedule{Name: "once", Kind: "even.job", At: time.Now().Add(90 * time.Minute)})
-		if got := millracetest.Result[int](m, id); got != 5 {
-			t.Errorf("it succeeded in run %d", got)
-		}
 		for _, id := range []string{"a", "b", "c"} {
 			m.Wait(id)
 		}
+		if got := millracetest.Result[int](m, id); got != 5 {
+			t.Errorf("it succeeded in run %d", got)
+		}
+		m.Advance(time.Hour)
 		if odd := m.Submitted("odd.*"); len(odd) != 1 || odd[0].ID != id || odd[0].Queue != "slow" || string(odd[0].Args) != "1" {
 			t.Errorf("%+v", odd)
 		}
@@ -75,4 +76,21 @@ func TestBegins(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Records expire when they should.
+func TestRecordsExpire(t *testing.T) {
+	millracetest.Run(t, func(t *testing.T, m *millracetest.Millrace) {
+		processor.Handle(m.Processor, "job", func(context.Context, millrace.Task[any]) (any, error) { return nil, nil }, processor.Kind{ResultTTL: 3 * time.Hour})
+		id := m.Submit("job", nil)
+		m.Wait(id)
+		m.Advance(3*time.Hour - time.Second)
+		if _, err := m.Store.Lookup(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+		m.Advance(10 * time.Second)
+		if found, err := m.Store.Lookup(t.Context(), id); !errors.Is(err, millrace.ErrGone) {
+			t.Errorf("%+v, %v", found, err)
+		}
+	})
 }

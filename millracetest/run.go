@@ -30,8 +30,6 @@
 //     go on holds up all who want it.
 //   - No parallel tests: t.Parallel is not allowed inside, and outside Run is for one
 //     test at a time.
-//   - What the broker removes for its age may stay a while longer, since that is the one
-//     clock that is not virtual: do not test that a record expires.
 //   - The broker answers at once, and is never away. What holds when it dies is what Millrace's own
 //     tests are for.
 package millracetest
