@@ -88,7 +88,9 @@ func (m *mill) run(service func(context.Context) error) (stop func()) {
 // serve starts the gateway, for the first time or again, where it was.
 func (m *mill) serve() {
 	m.t.Helper()
-	g, err := gateway.New(m.store, gateway.Config{Listen: m.address})
+	// Go's client opens connections that it then has no use for, and the gateway's stop
+	// waits for their first request until its grace is over.
+	g, err := gateway.New(m.store, gateway.Config{Listen: m.address, Grace: time.Second})
 	if err != nil {
 		m.t.Fatal(err)
 	}
