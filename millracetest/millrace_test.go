@@ -94,3 +94,16 @@ func TestRecordsExpire(t *testing.T) {
 		}
 	})
 }
+
+// Parallel tests wait for each other.
+func TestParallel(t *testing.T) {
+	for _, name := range []string{"one", "other"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			millracetest.Run(t, func(t *testing.T, m *millracetest.Millrace) {
+				processor.Handle(m.Processor, "job", func(context.Context, millrace.Task[any]) (any, error) { return nil, nil }, processor.Kind{})
+				m.Wait(m.Submit("job", nil))
+			})
+		})
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -34,7 +35,7 @@ func (f clientFlags) pages(ctx context.Context, io stdio, path, name, cursor str
 		query.Set("limit", strconv.Itoa(min(left, perPage)))
 		answer, err := f.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, nil)
 		if err != nil {
-			return err
+			return noPlace(err, cursor, part.After)
 		}
 		var all []json.RawMessage
 		if all, next, err = readPage(answer, name); err != nil {
@@ -50,8 +51,17 @@ func (f clientFlags) pages(ctx context.Context, io stdio, path, name, cursor str
 			return nil
 		}
 	}
-	fmt.Fprintf(io.err, "millrace: there may be more than these %d: go on with --after %s, or set a larger --limit\n", part.Limit, shellWord(next))
+	fmt.Fprintf(io.err, "millrace: there may be more: go on with --after %s, or set a larger --limit\n", shellWord(next))
 	return nil
+}
+
+// noPlace is err, in words of the flag if that is what is wrong.
+func noPlace(err error, cursor, after string) error {
+	var refused *problem
+	if !errors.As(err, &refused) || len(refused.Errors) != 1 || refused.Errors[0].Location != "query."+cursor {
+		return err
+	}
+	return fmt.Errorf("--after %s is no place in this list: take what it said when it ended at its limit, with the other flags as they were", shellWord(after))
 }
 
 func readPage(answer []byte, name string) (all []json.RawMessage, next string, err error) {
