@@ -22,14 +22,17 @@ var house = []struct {
 	floor int
 	why   string
 }{
-	{"test/...", 6, "tests of the whole put any of the parts together, and what tests share, such as their broker, is for nobody else"},
+	{"millracetest", 7, "runs a whole Millrace for somebody's tests, on the broker that our own run on; nothing that is not a test may need it"},
+	{"test/...", 6, "tests of the whole put any of the parts together, and what tests share, such as their broker, is for tests only"},
 	{"examples/...", 6, "an example shows a user's program, which may use any of our packages"},
 	{"cmd/millrace", 5, "the command knows all the others, so that none of them has to"},
 	{"gateway", 4, "HTTP on top of the tasks and the orders: no domain rule may depend on how it is asked for"},
+	{"metrics", 4, "gives names to what the parts have counted: none of them knows who reads it"},
 	{"orders", 3, "a domain like a user's own: it runs on the engine, and the engine does not know it"},
 	{"processor", 2, "runs handlers on deliveries: it sees the store, but neither HTTP nor orders"},
 	{"scheduler", 2, "says when tasks are submitted, and the processor carries them out: they meet in the store only"},
 	{"streams", 1, "the only way to the broker, in this process or far away: it need not know which"},
+	{"client", 1, "for programs that give work to Millrace: they speak HTTP and its words, and take no broker with them"},
 	{"embedded", 1, "a server in the process is a matter of how Millrace is started, not of what is kept on it"},
 	{".", 0, "the vocabulary: whoever speaks it must not have to take anything else with it"},
 }
@@ -49,6 +52,7 @@ var technologies = []struct {
 	{"github.com/nats-io/nats.go", []string{"streams", "test/broker", "examples/feed"}, "subjects, acks and sequences stay in one package; the others see tasks and deliveries. Tests look behind them, and the example follows the feed as a program does that knows nothing of Millrace"},
 	{"github.com/nats-io/nuid", []string{"streams"}, "ids of atomic batches"},
 	{"github.com/nats-io/nats-server/v2", []string{"embedded", "test/broker"}, "the same code runs against a server elsewhere, so only one package may know that there is one inside; tests stop its clock"},
+	{"github.com/prometheus/client_golang", []string{"metrics"}, "the parts count, and one package says it in Prometheus's text"},
 	{"github.com/alecthomas/kong", []string{"cmd/millrace"}, "flags belong to the command; the packages take a Config"},
 	{"go.yaml.in/yaml/v3", []string{"cmd/millrace"}, "so does the configuration file"},
 	{"golang.org/x/term", []string{"cmd/millrace"}, "only the command talks to a terminal"},
@@ -116,6 +120,9 @@ func TestImportRules(t *testing.T) {
 		{"gateway", "github.com/gofiber/fiber/v2/middleware/recover", true},
 		{"gateway", "github.com/gofiber/fiber/v3", false},
 		{"orders", "millrace/processor", true},
+		{"client", "millrace", true},
+		{"client", "millrace/streams", false},
+		{"client", "github.com/nats-io/nats.go", false},
 		{"cmd/millrace", "millrace/gateway", true},
 		{"cmd/millrace", "millrace/examples/hello", false},
 		{"examples/hello", "millrace/processor", true},

@@ -10,8 +10,8 @@ import (
 func TestPayment(t *testing.T) {
 	s := openShop(t, orders.Config{ByHand: true})
 	s.ask(202, "POST", "/v1/orders", `{"order_id":"undecided","currency":"GBP","items":[{"sku":"A","quantity":1,"unit_price_minor":250}]}`)
-	if _, p := s.ask(409, "POST", "/v1/orders/undecided/payment", payment("p")); p["state"] != "placed" || p["type"] != problemType("order-state") {
-		t.Errorf("before a worker came to it: %v", p)
+	if resp, p := s.ask(409, "POST", "/v1/orders/undecided/payment", payment("p")); p["state"] != "placed" || p["type"] != problemType("order-state") || resp.Header.Get("Retry-After") != "1" {
+		t.Errorf("before a worker came to it: %v, %v", p, resp.Header)
 	}
 	s.work()
 	if o := s.buy("one", "A", 1); o["state"] != "awaiting_payment" || o["refund_due"] != false || o["pay_by"] == nil {

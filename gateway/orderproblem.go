@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -27,5 +28,8 @@ func refusedOrder(violations orders.Violations) *problem {
 func wrongState(err error, state orders.State) *problem {
 	p := newProblem(http.StatusConflict, clip(err.Error(), maxMessage))
 	p.Type, p.Title, p.State = problemType("order-state"), "Not possible in the order's state", string(state)
+	if state == orders.Placed {
+		p.retryAfter = time.Second // a worker is about to come to it
+	}
 	return p
 }

@@ -44,6 +44,11 @@ type Config struct {
 	// one gets it. Zero means 30 s; at least 1 s.
 	AckWait time.Duration
 
+	// PullExpiry is for how long a request for messages stands at the server until it is
+	// made again, and so how late it may be found out that one was lost. Zero means 1 s.
+	// A test on virtual time, where nothing is lost, has less to do with a longer one.
+	PullExpiry time.Duration
+
 	// Async publishes every write on its own, instead of gathering those that
 	// wait into one atomic batch. That is faster when the server does not sync
 	// each write, and ten times slower when it does.
@@ -66,6 +71,7 @@ func (c Config) withDefaults() Config {
 	c.MaxQueueBytes = cmp.Or(c.MaxQueueBytes, 1<<30)
 	c.Replicas = cmp.Or(c.Replicas, 1)
 	c.AckWait = cmp.Or(c.AckWait, 30*time.Second)
+	c.PullExpiry = cmp.Or(c.PullExpiry, time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
@@ -105,6 +111,9 @@ func (c Config) validate() error {
 	}
 	if c.DeadRetention > 0 && c.DeadRetention < time.Hour {
 		errs = append(errs, fmt.Errorf("dead tasks must be kept for 1h at least, not %s", c.DeadRetention))
+	}
+	if c.PullExpiry < time.Millisecond {
+		errs = append(errs, fmt.Errorf("the pull expiry must be at least 1ms, not %s", c.PullExpiry))
 	}
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("the timeout must not be negative, but is %s", c.Timeout))

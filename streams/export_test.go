@@ -13,7 +13,7 @@ func (s *Store) RestoreLink() { s.replies.link.restored() }
 // it reached the server.
 func (p *pull) Ask(n int) {
 	p.lastAsk++
-	p.asked = append(p.asked, request{p.lastAsk, n, time.Now().Add(lostAfter)})
+	p.asked = append(p.asked, request{p.lastAsk, n, time.Now().Add(p.store.cfg.PullExpiry + overdue)})
 }
 
 // ShardOf is where a task waits.

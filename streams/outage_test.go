@@ -205,6 +205,7 @@ func TestInvalidConfigs(t *testing.T) {
 		"a queue twice":        {Queues: []string{"default", "default"}},
 		"a route to nowhere":   {Routes: []millrace.Route{{Kinds: "*", Queue: "nowhere"}}},
 		"a tiny queue":         {MaxQueueBytes: 1 << 10},
+		"a negative expiry":    {PullExpiry: -time.Second},
 		"a negative queue":     {MaxQueueBytes: -1},
 		"two replicas":         {Replicas: 2},
 		"a short lease":        {AckWait: time.Millisecond},

@@ -13,13 +13,12 @@ import (
 	"millrace"
 )
 
-// A pull request stands for pullExpiry at the server, which says so when it is
-// over. Of one that is silent for lostAfter, nothing is expected any more: it was
+// A pull request stands for [Config.PullExpiry] at the server, which says so when it is
+// over. Of one that is silent for overdue longer, nothing is expected any more: it was
 // lost, by the server, a leader that stepped down, or on the way. So whatever
-// goes wrong, messages are asked for again after lostAfter.
+// goes wrong, messages are asked for again then.
 const (
-	pullExpiry = time.Second
-	lostAfter  = pullExpiry + 250*time.Millisecond
+	overdue = 250 * time.Millisecond
 	// maxAsked bounds what may be on its way to one pull.
 	maxAsked = 4096
 	// maxPulled is how many messages next returns at once.
@@ -110,14 +109,14 @@ func (p *pull) ask(n int) error {
 	body, err := encode(struct {
 		Batch   int   `json:"batch"`
 		Expires int64 `json:"expires"`
-	}{n, int64(pullExpiry)})
+	}{n, int64(p.store.cfg.PullExpiry)})
 	if err != nil {
 		return fmt.Errorf("pull from %s: %w", p.what, err)
 	}
 	if err := p.store.nc.PublishRequest(p.subject, p.inbox+strconv.FormatUint(p.lastAsk, 36), body); err != nil {
 		return publishError(err)
 	}
-	p.asked = append(p.asked, request{p.lastAsk, n, time.Now().Add(lostAfter)})
+	p.asked = append(p.asked, request{p.lastAsk, n, time.Now().Add(p.store.cfg.PullExpiry + overdue)})
 	return nil
 }
 

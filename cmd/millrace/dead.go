@@ -86,7 +86,7 @@ func (f *chosenFlags) chosen() (map[string]any, error) {
 type deadListCmd struct {
 	clientFlags
 	deadFlags
-	Limit int `help:"How many at most." default:"50"`
+	pageFlags
 }
 
 // listedDead is what the table shows of a dead task.
@@ -103,7 +103,7 @@ func (c *deadListCmd) Run(ctx context.Context, io stdio) error {
 		query.Set(name, value)
 	}
 	list := newTable(io.out, c.JSON, "ID", "KIND", "QUEUE", "TRIED", "REDRIVEN", "DIED", "ERROR")
-	err := c.pages(ctx, "/v1/dead", "tasks", "cursor", query, c.Limit, func(one json.RawMessage) error {
+	err := c.pages(ctx, io, "/v1/dead", "tasks", "cursor", query, c.pageFlags, func(one json.RawMessage) error {
 		var d listedDead
 		if err := json.Unmarshal(one, &d); err != nil {
 			return fmt.Errorf("the server's answer is no list of dead tasks: %w", err)

@@ -22,6 +22,7 @@ type nodeFlags struct {
 	workerFlags
 	orderFlags
 	syncFlag
+	metricsFlags
 	DataDir  string   `help:"Where everything is kept (default: millrace-data under the user's state directory)." placeholder:"DIR"`
 	NATSPort natsPort `name:"nats-port" help:"Loopback port of the embedded NATS server, for the nats command; 0 picks one, \"off\" opens none." default:"4222"`
 }
@@ -101,9 +102,16 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if n.gateway, err = gateway.New(n.store, api); err != nil {
 		return err
 	}
+	metrics, err := n.flags.bindMetrics(shop, n.log)
+	if err != nil {
+		return err
+	}
 	reloads := n.called.reloading(n.store, n.log)
 	ready(n)
-	return together(ctx, n.gateway.Run, apart(n.processor.Run), scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run, reloads)
+	work := func(ctx context.Context) error {
+		return together(ctx, n.gateway.Run, apart(n.processor.Run), scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run, reloads)
+	}
+	return observed(ctx, work, metrics)
 }
 
 func welcome(w io.Writer, n *node) {

@@ -27,15 +27,16 @@ func (f healthFlags) bind(store *streams.Store, ready func() error, log *slog.Lo
 	return h.Run, nil
 }
 
-// observed runs what works, and beside it what answers for it, if there is that. Whoever
+// observed runs what works, and beside it what answers for it, as far as there is that. Whoever
 // asks is answered until the work has stopped, which may take its grace.
-func observed(ctx context.Context, work, answer service) error {
-	if answer == nil {
-		return work(ctx)
-	}
+func observed(ctx context.Context, work service, answers ...service) error {
 	answering, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
-	return together(ctx,
-		func(ctx context.Context) error { defer done(); return work(ctx) },
-		func(context.Context) error { return answer(answering) })
+	services := []service{func(ctx context.Context) error { defer done(); return work(ctx) }}
+	for _, answer := range answers {
+		if answer != nil {
+			services = append(services, func(context.Context) error { return answer(answering) })
+		}
+	}
+	return together(ctx, services...)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -18,11 +17,8 @@ type taskListCmd struct {
 	State string `help:"Only those in this state: scheduled, running, retrying, succeeded, failed or cancelled."`
 	Kind  string `help:"Only those of this kind."`
 	Queue string `name:"in-queue" help:"Only those of this queue."`
-	Limit int    `help:"How many at most." default:"50"`
+	pageFlags
 }
-
-// perPage is how many tasks one request asks for: the most that the API gives.
-const perPage = 200
 
 // listedTask is what the table shows of a task.
 type listedTask struct {
@@ -41,7 +37,7 @@ func (c *taskListCmd) Run(ctx context.Context, io stdio) error {
 		}
 	}
 	list := newTable(io.out, c.JSON, "ID", "STATE", "KIND", "QUEUE", "TRIED", "SUBMITTED", "NEXT", "ERROR")
-	err := c.pages(ctx, "/v1/tasks", "tasks", "cursor", query, c.Limit, func(one json.RawMessage) error {
+	err := c.pages(ctx, io, "/v1/tasks", "tasks", "cursor", query, c.pageFlags, func(one json.RawMessage) error {
 		var t listedTask
 		if err := json.Unmarshal(one, &t); err != nil {
 			return fmt.Errorf("the server's answer is no list of tasks: %w", err)
@@ -52,45 +48,6 @@ func (c *taskListCmd) Run(ctx context.Context, io stdio) error {
 		return err
 	}
 	return list.end("No such task has a record. One that waits for a worker, or is in its first run, has none yet.")
-}
-
-// pages asks for one page after another of a list that says where the next begins,
-// which the next request has as the parameter cursor, until there are limit entries.
-func (f clientFlags) pages(ctx context.Context, path, name, cursor string, query url.Values, limit int, each func(json.RawMessage) error) error {
-	if limit < 1 {
-		return fmt.Errorf("--limit must be 1 or more, not %d", limit)
-	}
-	for left := limit; left > 0; {
-		query.Set("limit", strconv.Itoa(min(left, perPage)))
-		answer, err := f.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, nil)
-		if err != nil {
-			return err
-		}
-		var page map[string]json.RawMessage
-		var all []json.RawMessage
-		var next string
-		err = json.Unmarshal(answer, &page)
-		if err == nil {
-			err = json.Unmarshal(page[name], &all)
-		}
-		if where := page["next_cursor"]; err == nil && where != nil {
-			err = json.Unmarshal(where, &next)
-		}
-		if err != nil {
-			return fmt.Errorf("the server's answer is no list of %s: %w", name, err)
-		}
-		for _, one := range all {
-			if err := each(one); err != nil {
-				return err
-			}
-		}
-		left -= len(all)
-		if next == "" {
-			return nil
-		}
-		query.Set(cursor, next)
-	}
-	return nil
 }
 
 // table is a list as it is printed: in columns, or with --json an object a line.

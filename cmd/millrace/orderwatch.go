@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -33,6 +34,9 @@ const watchAgain = time.Second
 // goes on behind the last event that was printed.
 func (c *orderWatchCmd) Run(ctx context.Context, io stdio) error {
 	last := c.After
+	if _, err := strconv.ParseUint(last, 10, 64); last != "" && err != nil {
+		return fmt.Errorf("--after %s is no event's id: it is a number, as --json prints it with each event; 0 is the beginning", shown(last, 40))
+	}
 	for opened := false; ; {
 		err := c.watch(ctx, io, &last, &opened)
 		if ctx.Err() != nil {
@@ -79,7 +83,7 @@ func (c *orderWatchCmd) watch(ctx context.Context, io stdio, last *string, opene
 			data += value
 		case lines.Text() == "":
 			if data != "" {
-				if err := c.print(io, data); err != nil {
+				if err := c.print(io, id, data); err != nil {
 					return err
 				}
 			}
@@ -116,13 +120,14 @@ func (c *orderWatchCmd) open(ctx context.Context, path, last string) (*http.Resp
 	return nil, readProblem(resp)
 }
 
-func (c *orderWatchCmd) print(io stdio, data string) error {
-	if c.JSON {
-		return c.show(io.out, []byte(data))
-	}
+// print prints an event. With --json its id comes first, which the stream has beside it.
+func (c *orderWatchCmd) print(io stdio, id, data string) error {
 	var e watchedEvent
 	if err := json.Unmarshal([]byte(data), &e); err != nil {
 		return fmt.Errorf("what came is no event: %w", err)
+	}
+	if c.JSON {
+		return c.show(io.out, fmt.Appendf(nil, `{"id":%q,%s`, id, strings.TrimPrefix(data, "{")))
 	}
 	_, err := fmt.Fprintln(io.out, strings.TrimRight(fmt.Sprintf("%s  %-16s  %-36s  %s", shownTime(&e.At), e.State, e.OrderID, shown(e.Reason, 100)), " "))
 	return err

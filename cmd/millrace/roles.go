@@ -17,6 +17,7 @@ type gatewayCmd struct {
 	orderFlags
 	brokerFlags
 	syncFlag
+	metricsFlags
 }
 
 // Run serves the API until ctx ends.
@@ -36,9 +37,13 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio, called invocation) error
 	if err != nil {
 		return err
 	}
+	metrics, err := c.bindMetrics(nil, log)
+	if err != nil {
+		return err
+	}
 	reloads := called.reloading(store, log)
 	log.Info("ready", "api", g.Addr().String(), "nats", c.redacted())
-	return stopped(ctx, together(ctx, g.Run, reloads))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, g.Run, metrics) }, reloads))
 }
 
 type processorCmd struct {
@@ -48,6 +53,7 @@ type processorCmd struct {
 	brokerFlags
 	syncFlag
 	healthFlags
+	metricsFlags
 }
 
 // Run carries out tasks until ctx ends.
@@ -63,7 +69,8 @@ func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) err
 		return err
 	}
 	p := processor.New(store, cfg)
-	orders.New(store, c.orders(log)).Register(p)
+	shop := orders.New(store, c.orders(log))
+	shop.Register(p)
 	if err := scheduler.NewBook(store).Install(ctx, orders.Reconciling()); err != nil {
 		return stopped(ctx, err)
 	}
@@ -71,9 +78,13 @@ func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) err
 	if err != nil {
 		return err
 	}
+	metrics, err := c.bindMetrics(shop, log)
+	if err != nil {
+		return err
+	}
 	reloads := called.reloading(store, log)
 	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
-	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, p.Run, health) }, reloads))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, p.Run, health, metrics) }, reloads))
 }
 
 type schedulerCmd struct {
@@ -81,6 +92,7 @@ type schedulerCmd struct {
 	brokerFlags
 	syncFlag
 	healthFlags
+	metricsFlags
 }
 
 // Run moves what is due until ctx ends.
@@ -95,10 +107,14 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation) err
 	if err != nil {
 		return err
 	}
+	metrics, err := c.bindMetrics(nil, log)
+	if err != nil {
+		return err
+	}
 	reloads := called.reloading(store, log)
 	log.Info("ready", "nats", c.redacted())
 	moving := scheduler.New(store, scheduler.Config{Logger: log}).Run
-	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, moving, health) }, reloads))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, moving, health, metrics) }, reloads))
 }
 
 func openStore(ctx context.Context, name string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {

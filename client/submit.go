@@ -1,0 +1,136 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"millrace"
+)
+
+// Task is a task to be submitted. A field that is zero leaves the choice to the gateway
+// and to the task's kind.
+type Task struct {
+	// Kind picks the handler, as in "mail.send".
+	Kind string `json:"kind"`
+	// Args is what the handler works on, as encoding/json encodes it; nil is nothing.
+	Args any `json:"args,omitempty"`
+	// Queue is the lane, instead of where its kind is routed to.
+	Queue string `json:"queue,omitzero"`
+	// Delay is how long the task waits before it may run, counted from when it was
+	// first asked for. RunAt is the time itself; one of the two.
+	Delay millrace.Duration `json:"delay,omitzero"`
+	RunAt time.Time         `json:"run_at,omitzero"`
+	millrace.Options
+
+	// IdempotencyKey names the submission: the same task under the same key is submitted
+	// once within a day, also by another process. Empty makes a new one, which holds for
+	// the tries of one call.
+	IdempotencyKey string `json:"-"`
+}
+
+// Receipt says that a task is on disk, and will be carried out.
+type Receipt struct {
+	ID    string         `json:"id"`
+	Kind  string         `json:"kind"`
+	Queue string         `json:"queue"`
+	State millrace.State `json:"state"`
+	// NextAt is when it may run, if it is scheduled.
+	NextAt time.Time `json:"next_at"`
+	// Replayed means that this is the answer to an earlier try, or an earlier request,
+	// with the same key: the state is what it was then.
+	Replayed bool `json:"-"`
+}
+
+// Submit submits a task. When it returns nil the task is on disk.
+//
+// Errors wrap [millrace.ErrInvalid] (it cannot be taken as it is),
+// [millrace.ErrConflict] (the key was used for another task), [millrace.ErrQueueFull]
+// (nothing was stored) or [millrace.ErrUnavailable] (it may be stored or not: with a key
+// of one's own, to submit it again is safe).
+func (c *Client) Submit(ctx context.Context, t Task) (Receipt, error) {
+	body, err := t.body()
+	if err != nil {
+		return Receipt{}, err
+	}
+	return c.accepted(ctx, "/v1/tasks", body, t.IdempotencyKey)
+}
+
+// accepted posts what makes a task.
+func (c *Client) accepted(ctx context.Context, path string, body []byte, key string) (r Receipt, err error) {
+	if key == "" {
+		key = millrace.NewID()
+	}
+	header, err := c.call(ctx, request{method: http.MethodPost, path: path, body: body, key: key}, &r)
+	r.Replayed = header.Get("Idempotent-Replayed") == "true"
+	return r, err
+}
+
+func (t Task) body() ([]byte, error) {
+	t.Options = spelled(t.Options)
+	data, err := json.Marshal(t)
+	if err != nil {
+		return nil, fmt.Errorf("%w: task %s: %w", millrace.ErrInvalid, t.Kind, err)
+	}
+	return data, nil
+}
+
+// spelled is o with what the API wants to be said.
+func spelled(o millrace.Options) millrace.Options {
+	if o.Backoff != nil && o.Backoff.Policy == "" {
+		b := *o.Backoff
+		b.Policy = millrace.Fixed
+		o.Backoff = &b
+	}
+	return o
+}
+
+// Answer is what came of one of many tasks: a receipt, or an error.
+type Answer struct {
+	Receipt
+	Err error
+}
+
+// SubmitMany submits tasks, several at once, and returns an answer for each in their
+// order. Each is on its own: one that is refused keeps no other from being taken. The
+// error is nil if all were; else it is the first one that was not, and says how many
+// there are.
+//
+// In which order they come to their queue is not said.
+func (c *Client) SubmitMany(ctx context.Context, tasks []Task) ([]Answer, error) {
+	answers := make([]Answer, len(tasks))
+	next := make(chan int)
+	var submitting sync.WaitGroup
+	for range min(c.cfg.Parallel, len(tasks)) {
+		submitting.Go(func() {
+			for i := range next {
+				answers[i].Receipt, answers[i].Err = c.Submit(ctx, tasks[i])
+			}
+		})
+	}
+	for i := range tasks {
+		next <- i
+	}
+	close(next)
+	submitting.Wait()
+	return answers, firstRefused(answers)
+}
+
+func firstRefused(answers []Answer) (err error) {
+	refused := 0
+	for i, a := range answers {
+		if a.Err == nil {
+			continue
+		}
+		if refused++; refused == 1 {
+			err = fmt.Errorf("task %d: %w", i, a.Err)
+		}
+	}
+	if refused > 1 {
+		err = fmt.Errorf("%d of %d tasks were not taken: %w", refused, len(answers), err)
+	}
+	return err
+}
