@@ -27,7 +27,7 @@ type lineSource struct {
 }
 
 func newLineSource(body io.Reader, limit int64, maxLine int) *lineSource {
-	return &lineSource{in: bufio.NewReaderSize(body, 64<<10), left: limit, limit: limit, maxLine: maxLine}
+	return &lineSource{in: bufio.NewReaderSize(body, maxParcelBytes), left: limit, limit: limit, maxLine: maxLine}
 }
 
 // errBrokenOff is for a body of which the rest does not come.
