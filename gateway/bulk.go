@@ -240,6 +240,8 @@ func (b *bulk) submit(p *parcel) func() {
 	for i := range p.tasks {
 		switch t := &p.tasks[i]; {
 		case t.err != nil:
+		case t.unique.Key != "":
+			later.Go(func() { b.submitUnique(ctx, t) })
 		case t.due.IsZero():
 			now, batch = append(now, t), append(batch, t.task)
 		default:
@@ -297,5 +299,14 @@ func (b *bulk) submitLater(ctx context.Context, t *bulkTask) {
 	}
 	if t.err = b.store.SubmitAt(ctx, t.task, t.due); errors.Is(t.err, millrace.ErrConflict) {
 		b.compare(ctx, []*bulkTask{t})
+	}
+}
+
+// submitUnique submits a task that is to be the only one with its key. Of several lines
+// with the same key any may be the first.
+func (b *bulk) submitUnique(ctx context.Context, t *bulkTask) {
+	h, err := b.store.SubmitUnique(ctx, t.task, t.due, t.unique)
+	if t.err = err; err == nil {
+		t.task.ID, t.state, t.due, t.existing, t.replaced = h.ID, h.State, h.Due, h.Existing, h.Replaced
 	}
 }

@@ -17,6 +17,8 @@ type lineAnswer struct {
 	State    millrace.State `json:"state,omitempty"`
 	NextAt   *time.Time     `json:"next_at,omitempty"`
 	Replayed bool           `json:"replayed,omitempty"`
+	Existing bool           `json:"existing,omitempty"`
+	Replaced bool           `json:"replaced,omitempty"`
 	Type     string         `json:"type,omitempty"`
 	Error    string         `json:"error,omitempty"`
 }
@@ -34,6 +36,11 @@ func (t *bulkTask) write(out *bytes.Buffer) {
 	}
 	if t.due.After(time.Now()) {
 		a.State, a.NextAt = millrace.Scheduled, &t.due
+	}
+	if t.unique.Key != "" {
+		a.State, a.NextAt, a.Existing, a.Replaced = t.state, present(t.due), t.existing, t.replaced
+		writeLine(out, a)
+		return
 	}
 	if a.Replayed || a.NextAt != nil {
 		writeLine(out, a)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +69,10 @@ type bulkTask struct {
 	own    bool // the id came with the line
 	task   millrace.RawTask
 	due    time.Time
+	unique millrace.Unique // without a key: it is not
+	state  millrace.State  // of a unique one
+
+	existing, replaced bool // as well
 
 	replayed bool // it was there already
 	err      error
@@ -91,7 +96,8 @@ func (b *bulkDesk) readTask(number int, line []byte, newID func(int) string) bul
 	options, violations := body.options()
 	now := time.Now().UTC()
 	due, more := body.due(now)
-	if violations = append(violations, more...); len(violations) > 0 {
+	unique, _, still := body.unique()
+	if violations = slices.Concat(violations, more, still); len(violations) > 0 {
 		return refuse(joinViolations(violations))
 	}
 	queue := body.Queue
@@ -105,7 +111,7 @@ func (b *bulkDesk) readTask(number int, line []byte, newID func(int) string) bul
 	if !t.own {
 		t.task.ID = newID(number)
 	}
-	if due.After(now) {
+	if t.unique = unique; due.After(now) {
 		t.due = due
 	}
 	return t

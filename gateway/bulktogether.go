@@ -55,6 +55,8 @@ func (b *bulk) readTogether(in *lineSource) (tasks []bulkTask, err error) {
 			}
 			switch {
 			case t.err != nil:
+			case t.unique.Key != "":
+				t.err = errors.New("with atomic=true nothing can be unique")
 			case !t.due.IsZero():
 				t.err = errors.New("with atomic=true nothing can be submitted for later")
 			case len(tasks) > 0 && tasks[0].err == nil && t.task.Queue != tasks[0].task.Queue:

@@ -15,6 +15,7 @@ const (
 	deadStream      = "DEAD"
 	resultsBucket   = "results"
 	claimsBucket    = "claims"
+	uniqueBucket    = "unique"
 	ordersBucket    = "orders"
 	schedulesBucket = "schedules"
 	consumerName    = "workers"

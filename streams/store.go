@@ -97,7 +97,7 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	s.held = s.startCommitter(background)
 	s.dead = s.startCommitter(background)
 	s.results = s.startCommitter(background)
-	for _, b := range []string{claimsBucket, ordersBucket, schedulesBucket} {
+	for _, b := range []string{claimsBucket, uniqueBucket, ordersBucket, schedulesBucket} {
 		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
 	}
 	return s, nil
