@@ -39,7 +39,7 @@ type UniqueConflict string
 const (
 	UniqueReject  UniqueConflict = "reject"  // it is refused
 	UniqueReturn  UniqueConflict = "return"  // it is answered with the other task
-	UniqueReplace UniqueConflict = "replace" // the other task gets its args, options and time, while it is pending
+	UniqueReplace UniqueConflict = "replace" // the other task gets its args, options and time, while it is scheduled
 )
 
 const (

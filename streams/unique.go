@@ -99,9 +99,14 @@ func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time
 			if !free {
 				h, again, err := s.settleUnique(ctx, held, h, task, at, u)
 				if again {
+					if err != nil {
+						return Holding{}, err
+					}
 					continue
 				}
-				return h, err
+				if !errors.Is(err, errBegun) || held.While != millrace.WhilePending {
+					return h, err
+				}
 			}
 		}
 		_, err = bucket.Put(ctx, key, data, revision, ttl)
@@ -201,7 +206,7 @@ func (s *Store) settleUnique(ctx context.Context, e uniqueEntry, h Holding, task
 		if errors.Is(err, errMoved) {
 			return Holding{}, true, pauseFor(ctx, 10*time.Millisecond)
 		}
-		if errors.Is(err, errNotReplaceable) {
+		if errors.Is(err, errBegun) {
 			return Holding{}, false, fmt.Errorf("%w, and %w", taken, err)
 		}
 		return h, false, err

@@ -54,7 +54,7 @@ func succeed(t *testing.T, store *streams.Store, d *streams.Delivery) error {
 	now := time.Now().UTC()
 	return store.Finish(t.Context(), d, millrace.Record{
 		ID: d.Task.ID, Kind: d.Task.Kind, Queue: d.Task.Queue, State: millrace.Succeeded,
-		SubmittedAt: d.Task.SubmittedAt, FinishedAt: now, ExpiresAt: now.Add(time.Hour), Deliveries: int(d.Delivered),
+		SubmittedAt: d.Task.SubmittedAt, FinishedAt: now, ExpiresAt: now.Add(time.Hour), Deliveries: int(d.Delivered), Result: d.Task.Args,
 	}, time.Hour)
 }
 
@@ -236,93 +236,4 @@ func TestDebounce(t *testing.T) {
 			t.Fatalf("%v was done", done)
 		}
 	})
-}
-
-// What replaces a pending task runs instead of it, and what has begun is not replaced.
-func TestReplacePending(t *testing.T) {
-	store := open(t, newBroker(t), streams.Config{})
-	p := pull(t, store, "default")
-	u := millrace.Unique{Key: "k", OnConflict: millrace.UniqueReplace}
-	for i := range 3 {
-		if h, err := store.SubmitUnique(t.Context(), uniqueTask(fmt.Sprint("t", i), i), time.Time{}, u); err != nil || h.ID != "t0" || h.Replaced != (i > 0) {
-			t.Fatal(h, err)
-		}
-	}
-	other := uniqueTask("other", 9)
-	other.Kind = "demo.other"
-	if _, err := store.SubmitUnique(t.Context(), other, time.Time{}, u); !errors.Is(err, millrace.ErrConflict) {
-		t.Fatal("another kind:", err)
-	}
-	d := take(t, p, 1)[0]
-	if string(d.Task.Args) != `{"n":2}` {
-		t.Fatalf("%s runs", d.Task.Args)
-	}
-	if _, err := store.SubmitUnique(t.Context(), uniqueTask("late", 9), time.Time{}, u); !errors.Is(err, millrace.ErrConflict) {
-		t.Fatal("what runs is replaced:", err)
-	}
-	if err := succeed(t, store, d); err != nil {
-		t.Fatal(err)
-	}
-	if done := finishAll(t, store, p); len(done) != 0 {
-		t.Fatal(done, "is done as well")
-	}
-}
-
-// While a worker takes tasks as fast as it can, each submission is either refused, since
-// the task before runs, or its args, or those that replaced them, are what counts.
-func TestReplaceAgainstAWorker(t *testing.T) {
-	b := newBroker(t)
-	store, worker := open(t, b, streams.Config{}), open(t, b, streams.Config{})
-	p := pull(t, worker, "default")
-	ctx, stop := context.WithCancel(t.Context())
-	counts := map[string]string{} // what each task's outcome is of
-	var working sync.WaitGroup
-	working.Go(func() {
-		for ctx.Err() == nil {
-			some, err := p.Next(ctx, 10)
-			if err != nil && ctx.Err() == nil {
-				t.Error(err)
-			}
-			for _, d := range some {
-				if d.Record != nil && d.Record.State.Final() {
-					_ = d.Ack()
-					continue
-				}
-				if err := succeed(t, worker, d); err == nil {
-					counts[d.Task.ID] = string(d.Task.Args)
-				}
-			}
-		}
-	})
-	accepted := map[string]string{}
-	replaced := 0
-	for i := range 400 {
-		h, err := store.SubmitUnique(t.Context(), uniqueTask(fmt.Sprint("t", i), i), time.Time{}, millrace.Unique{Key: "k", OnConflict: millrace.UniqueReplace})
-		if errors.Is(err, millrace.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			t.Fatal(i, err)
-		}
-		if h.Replaced {
-			replaced++
-		}
-		accepted[h.ID] = string(args(i))
-	}
-	eventually(t, "all are done", func() bool {
-		for id := range accepted {
-			if f, err := store.Lookup(t.Context(), id); err != nil || !f.Record.State.Final() {
-				return false
-			}
-		}
-		return true
-	})
-	stop()
-	working.Wait()
-	for id, want := range accepted {
-		if counts[id] != want {
-			t.Errorf("%s was accepted with %s, and done with %s", id, want, counts[id])
-		}
-	}
-	t.Logf("%d tasks, %d replaced", len(accepted), replaced)
 }
