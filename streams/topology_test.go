@@ -16,7 +16,7 @@ import (
 )
 
 var allStreams = []string{
-	"DEAD", "KV_claims", "KV_orders", "KV_results", "KV_schedules", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
+	"DEAD", "KV_claims", "KV_orders", "KV_results", "KV_schedules", "KV_unique", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
 	"TASKS_bulk", "TASKS_critical", "TASKS_default",
 }
 
@@ -49,6 +49,7 @@ func TestTopology(t *testing.T) {
 	}
 	bucket("results", 7*day+time.Hour)
 	bucket("claims", day)
+	bucket("unique", 7*day+time.Hour)
 	bucket("orders", 0, "order-events.>")
 	bucket("schedules", 0)
 	for n := range 4 {
