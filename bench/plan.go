@@ -87,6 +87,10 @@ func measurements() []measurement {
 			name: "submit256", title: "submit, 256 connections",
 			figures: []figure{rate}, more: latencies, bars: rates(20_000, 25_000), compared: true,
 		}}},
+		{name: "bulk", run: bulk, rows: []row{{
+			name: "bulk", title: "submit 100,000 as lines of one request",
+			figures: []figure{rate}, bars: map[string][]bar{"synced": {{rate, 40_000}}},
+		}}, own: true},
 		{name: "finish", run: finish, rows: []row{{
 			name: "finish", title: "submit and finish all of 50,000, 256 connections (latency: of the submit)",
 			figures: []figure{rate}, more: latencies, bars: rates(9_000, 18_000), compared: true,

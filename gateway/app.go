@@ -60,7 +60,8 @@ func newApp(cfg appConfig) *fiber.App {
 		},
 	})
 	server := app.Server()
-	server.Handler = guard(server.Handler, answer)
+	server.HeaderReceived = leaveToStream
+	server.Handler = guard(streaming(server.Handler), answer)
 	server.ExpectHandler = expect(bodyLimit)
 	server.ErrorHandler = refuse(server.ErrorHandler)
 	return app

@@ -26,7 +26,7 @@ func checkContent(req *fasthttp.Request, media []string) error {
 		p.header = http.Header{fiber.HeaderAcceptEncoding: {"identity"}}
 		return p
 	}
-	if len(media) > 0 && len(req.Body()) > 0 && !slices.ContainsFunc(media, func(m string) bool { return isMedia(req.Header.ContentType(), m) }) {
+	if len(media) > 0 && hasBody(req) && !slices.ContainsFunc(media, func(m string) bool { return isMedia(req.Header.ContentType(), m) }) {
 		accept := strings.Join(media, ", ")
 		p := newProblem(http.StatusUnsupportedMediaType, "Send the body with the header Content-Type: "+accept+".")
 		p.header = http.Header{fiber.HeaderAccept: {accept}}

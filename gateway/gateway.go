@@ -30,6 +30,9 @@ type Config struct {
 	Listen string
 	// BodyLimit is the most bytes a body may have. Zero means 256 KiB.
 	BodyLimit int
+	// BulkLimit is the most bytes that the body of POST /v1/tasks/bulk may have, of
+	// which each line may have BodyLimit. Zero means 64 MiB.
+	BulkLimit int64
 	// MaxWait is the longest that a GET may wait for a task. Zero means 60 s.
 	MaxWait time.Duration
 	// MaxStreams is how many clients may watch events at once; whoever comes then is
@@ -57,6 +60,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:8080")
 	c.BodyLimit = cmp.Or(c.BodyLimit, 256<<10)
+	c.BulkLimit = cmp.Or(c.BulkLimit, 64<<20)
 	c.MaxWait = cmp.Or(c.MaxWait, time.Minute)
 	c.MaxStreams = cmp.Or(c.MaxStreams, 10_000)
 	c.Grace = cmp.Or(c.Grace, 10*time.Second)
@@ -72,6 +76,9 @@ func (c Config) validate() error {
 	var errs []error
 	if c.BodyLimit < 1 {
 		errs = append(errs, fmt.Errorf("the body limit must be at least 1 byte, not %d", c.BodyLimit))
+	}
+	if c.BulkLimit < 1 {
+		errs = append(errs, fmt.Errorf("the bulk limit must be at least 1 byte, not %d", c.BulkLimit))
 	}
 	if c.MaxStreams < 0 {
 		errs = append(errs, fmt.Errorf("the number of streams must not be negative, but is %d", c.MaxStreams))
@@ -90,6 +97,7 @@ type Gateway struct {
 	claims  *claims
 	webhook *paymentWebhook
 	hub     *hub
+	bulk    *bulkDesk
 }
 
 // New binds the address, so that a port in use is known at once. Then call
@@ -110,7 +118,7 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		server: s, orders: shop, book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger), webhook: webhook,
-		hub: newHub(s.stopping, store.Ledger(), cfg.MaxStreams, cfg.Logger),
+		hub: newHub(s.stopping, store.Ledger(), cfg.MaxStreams, cfg.Logger), bulk: newBulkDesk(s),
 	}
 	g.routes(a)
 	return g, nil
@@ -122,5 +130,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	// The connections of those who watch are not the app's any more. They are told to
 	// come again, elsewhere or later.
 	defer g.hub.wait(g.cfg.Grace)
+	defer g.bulk.wait(g.cfg.Grace)
 	return g.server.Run(ctx)
 }

@@ -69,6 +69,9 @@ func problemOf(err error) *problem {
 	if violations, ok := errors.AsType[orders.Violations](err); ok {
 		return refusedOrder(violations)
 	}
+	if taken, ok := errors.AsType[*millrace.TakenError](err); ok {
+		return takenKey(taken, err)
+	}
 	if wrong, ok := errors.AsType[*orders.TransitionError](err); ok {
 		return wrongState(err, wrong.State)
 	}

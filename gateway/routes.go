@@ -9,6 +9,7 @@ import (
 // routes is the whole API.
 func (g *Gateway) routes(a *api) {
 	g.taskRoutes(a)
+	g.bulkRoutes(a)
 	g.deadRoutes(a)
 	g.scheduleRoutes(a)
 	g.orderRoutes(a)

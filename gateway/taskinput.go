@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,6 +25,8 @@ type taskBody struct {
 	Queue string          `json:"queue,omitempty" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$" doc:"Instead of where its kind is routed to." example:"critical"`
 	Delay string          `json:"delay,omitempty" minLength:"1" doc:"How long it waits before it may run, up to 8784h (366 days), counted from when this was asked for first." example:"30s"`
 	RunAt *time.Time      `json:"run_at,omitempty" doc:"When it may run, instead of delay; to the second, never early. What is past is now." example:"2027-03-28T09:00:00+02:00"`
+	// Unique is read in uniqueinput.go.
+	Unique *uniqueBody `json:"unique,omitempty" doc:"Of what there is to be one task at a time."`
 	OptionsBody
 }
 
@@ -50,7 +53,8 @@ type backoffBody struct {
 func (b *taskBody) Resolve(huma.Context) []error {
 	_, violations := b.options()
 	_, more := b.due(time.Now())
-	return append(violations, more...)
+	_, _, still := b.unique()
+	return slices.Concat(violations, more, still)
 }
 
 var _ huma.Resolver = (*taskBody)(nil)
@@ -63,6 +67,9 @@ const maxDelay = 366 * 24 * time.Hour
 func (b *taskBody) due(asked time.Time) (time.Time, []error) {
 	var d durations
 	delay := time.Duration(d.parse("body.delay", b.Delay, 0, maxDelay))
+	if _, wait, _ := b.unique(); wait > 0 {
+		delay = wait
+	}
 	switch {
 	case b.Delay != "" && b.RunAt != nil:
 		d.refuse("body.delay", "delay and run_at exclude each other", b.Delay)

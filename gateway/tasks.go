@@ -19,8 +19,11 @@ type acceptedTask struct {
 	ID     string         `json:"id"`
 	Kind   string         `json:"kind"`
 	Queue  string         `json:"queue"`
-	State  millrace.State `json:"state" enum:"pending,scheduled" example:"pending"`
+	State  millrace.State `json:"state,omitempty" enum:"pending,scheduled,running,retrying,succeeded,failed,cancelled" example:"pending"`
 	NextAt *time.Time     `json:"next_at,omitempty" doc:"When it may run, if it is scheduled."`
+
+	Existing bool `json:"existing,omitempty" doc:"Whether it is a task from before, which has the unique key. Its state may be any then, and is missing if its record has expired."`
+	Replaced bool `json:"replaced,omitempty" doc:"Whether that task has got args, options and time of this submission."`
 }
 
 type acceptedTaskOutput struct {
@@ -56,6 +59,9 @@ func (g *Gateway) submitTask(ctx context.Context, in *submitTaskInput) (*accepte
 		// not put the task off.
 		asked, _ := millrace.MadeAt(id)
 		due, _ := in.Body.due(asked)
+		if unique, _, _ := in.Body.unique(); unique.Key != "" {
+			return g.submitUnique(ctx, task, due, unique)
+		}
 		if due.After(time.Now()) {
 			answer.State, answer.NextAt = millrace.Scheduled, &due
 		}

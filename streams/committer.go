@@ -83,20 +83,29 @@ func (c *committer) store(ctx context.Context, msg *nats.Msg) (uint64, error) {
 
 // storeAll writes many messages, with a verdict for each.
 func (c *committer) storeAll(ctx context.Context, msgs []*nats.Msg) []verdict {
+	return c.begin(ctx, msgs)()
+}
+
+// begin lets messages be written, behind all for which that was said before, and
+// returns what waits for their verdicts.
+func (c *committer) begin(ctx context.Context, msgs []*nats.Msg) func() []verdict {
 	if !c.grouped {
-		return c.storeEach(ctx, msgs)
+		verdicts := c.storeEach(ctx, msgs)
+		return func() []verdict { return verdicts }
 	}
 	writes := make([]*write, len(msgs))
 	verdicts := make([]verdict, len(msgs))
 	for i, m := range msgs {
 		writes[i], verdicts[i].err = c.enqueue(ctx, m, len(msgs) == 1 && !c.hasty)
 	}
-	for i, w := range writes {
-		if w != nil {
-			verdicts[i].seq, verdicts[i].err = c.await(ctx, w)
+	return func() []verdict {
+		for i, w := range writes {
+			if w != nil {
+				verdicts[i].seq, verdicts[i].err = c.await(ctx, w)
+			}
 		}
+		return verdicts
 	}
-	return verdicts
 }
 
 func (c *committer) enqueue(ctx context.Context, msg *nats.Msg, alone bool) (*write, error) {

@@ -112,18 +112,18 @@ type directGet struct {
 func (s *Store) getDirect(ctx context.Context, stream string, most int, ask directGet) ([]stored, nats.Header, error) {
 	for tries := 1; ; tries++ {
 		found, end, err := s.getDirectOnce(ctx, stream, most, ask)
-		if tries == maxMoved || !errors.Is(err, errMoved) {
+		if tries == maxChanged || !errors.Is(err, errChanged) {
 			return found, end, err
 		}
 	}
 }
 
-// errMoved is for a look-up of several messages of which one was removed, or written
+// errChanged is for a look-up of several messages of which one was removed, or written
 // again, while the server looked: it does not send the rest then.
-var errMoved = fmt.Errorf("%w: what was looked up has changed meanwhile", millrace.ErrUnavailable)
+var errChanged = fmt.Errorf("%w: what was looked up has changed meanwhile", millrace.ErrUnavailable)
 
-// maxMoved is how often that is asked for again.
-const maxMoved = 20
+// maxChanged is how often that is asked for again.
+const maxChanged = 20
 
 func (s *Store) getDirectOnce(ctx context.Context, stream string, most int, ask directGet) ([]stored, nats.Header, error) {
 	c, err := s.sendDirect(stream, most+1, ask)
@@ -148,7 +148,7 @@ func (s *Store) getDirectOnce(ctx context.Context, stream string, most int, ask 
 		case status == "204", status == "404" && (len(ask.MultiLast) == 0 || description == "No Results"):
 			return found, m.Header, nil
 		case status == "404":
-			return nil, nil, errMoved
+			return nil, nil, errChanged
 		case status == "413":
 			return nil, nil, errTooMany
 		default:

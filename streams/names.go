@@ -16,6 +16,7 @@ const (
 	deadStream      = "DEAD"
 	resultsBucket   = "results"
 	claimsBucket    = "claims"
+	uniqueBucket    = "unique"
 	ordersBucket    = "orders"
 	schedulesBucket = "schedules"
 	controlBucket   = "control"

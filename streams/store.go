@@ -106,7 +106,7 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	s.held.hasty = true
 	s.dead = s.startCommitter(background)
 	s.results = s.startCommitter(background)
-	for _, b := range []string{claimsBucket, ordersBucket, schedulesBucket, controlBucket, workersBucket} {
+	for _, b := range []string{claimsBucket, uniqueBucket, ordersBucket, schedulesBucket, controlBucket, workersBucket} {
 		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
 	}
 	s.control = &Control{store: s, bell: make(chan struct{}, 1)}

@@ -25,6 +25,13 @@ func (s *Store) Submit(ctx context.Context, task millrace.RawTask) error {
 // SubmitMany submits tasks and returns an error or nil for each, as [Store.Submit]
 // does. They are not one transaction.
 func (s *Store) SubmitMany(ctx context.Context, tasks []millrace.RawTask) []error {
+	return s.BeginSubmit(ctx, tasks)()
+}
+
+// BeginSubmit is [Store.SubmitMany] for somebody who has more to submit meanwhile: it
+// returns what waits for the errors. The tasks of a queue get into its log in the order
+// in which one caller begins to submit them.
+func (s *Store) BeginSubmit(ctx context.Context, tasks []millrace.RawTask) func() []error {
 	errs := make([]error, len(tasks))
 	byQueue := map[string][]int{}
 	msgs := make([]*nats.Msg, len(tasks))
@@ -49,18 +56,24 @@ func (s *Store) SubmitMany(ctx context.Context, tasks []millrace.RawTask) []erro
 			errs[of[j]] = fmt.Errorf("submit to the line of %s: %w", lines[j], err)
 		}
 	}
+	waits := make(map[string]func() []verdict, len(byQueue))
 	for queue, indexes := range byQueue {
 		batch := make([]*nats.Msg, len(indexes))
 		for j, i := range indexes {
 			batch[j] = msgs[i]
 		}
-		for j, v := range s.logOf(queue).storeAll(ctx, batch) {
-			if v.err != nil {
-				errs[indexes[j]] = fmt.Errorf("submit to queue %s: %w", queue, v.err)
+		waits[queue] = s.logOf(queue).begin(ctx, batch)
+	}
+	return func() []error {
+		for queue, wait := range waits {
+			for j, v := range wait() {
+				if v.err != nil {
+					errs[byQueue[queue][j]] = fmt.Errorf("submit to queue %s: %w", queue, v.err)
+				}
 			}
 		}
+		return errs
 	}
-	return errs
 }
 
 func (s *Store) taskMessage(t millrace.RawTask) (*nats.Msg, error) {

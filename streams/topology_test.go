@@ -16,7 +16,7 @@ import (
 )
 
 var allStreams = []string{
-	"DEAD", "HELD", "KV_claims", "KV_control", "KV_orders", "KV_results", "KV_schedules", "KV_workers", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
+	"DEAD", "HELD", "KV_claims", "KV_control", "KV_orders", "KV_results", "KV_schedules", "KV_unique", "KV_workers", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
 	"TASKS_bulk", "TASKS_critical", "TASKS_default",
 }
 
@@ -49,6 +49,7 @@ func TestTopology(t *testing.T) {
 	}
 	bucket("results", 7*day+time.Hour)
 	bucket("claims", day)
+	bucket("unique", 7*day+time.Hour)
 	bucket("orders", 0, "order-events.>")
 	bucket("schedules", 0)
 	bucket("control", 0)

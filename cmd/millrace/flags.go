@@ -33,6 +33,7 @@ type queueFlags struct {
 type listenFlags struct {
 	Listen  string `help:"Address of the HTTP API." default:"127.0.0.1:8080"`
 	MaxBody count  `help:"The most bytes that the body of a request may have." default:"262144"`
+	MaxBulk count  `name:"max-bulk-mb" help:"The most MiB that the body of a bulk submission may have." default:"64"`
 	webhookFlags
 }
 
@@ -248,7 +249,7 @@ func (f queueFlags) routes() ([]millrace.Route, error) {
 
 func (f listenFlags) gateway(log *slog.Logger) (gateway.Config, error) {
 	secrets, err := f.secrets()
-	return gateway.Config{Listen: f.Listen, BodyLimit: int(f.MaxBody), PaymentSecrets: secrets, Version: version(), Logger: log}, err
+	return gateway.Config{Listen: f.Listen, BodyLimit: int(f.MaxBody), BulkLimit: int64(f.MaxBulk) << 20, PaymentSecrets: secrets, Version: version(), Logger: log}, err
 }
 
 func (f webhookFlags) secrets() ([]string, error) {

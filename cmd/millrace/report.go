@@ -20,6 +20,7 @@ type report struct {
 	out  io.Writer
 	bar  io.Writer // nil where nobody would see it
 	size int64     // of the file, zero if not known
+	what string    // is imported
 
 	mu       sync.Mutex
 	accepted int
@@ -29,14 +30,17 @@ type report struct {
 }
 
 func newReport(asJSON bool, stdio stdio, size int64) *report {
-	r := &report{json: asJSON, out: stdio.out, size: size}
+	r := &report{json: asJSON, out: stdio.out, size: size, what: "orders"}
 	if f, ok := stdio.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		r.bar = stdio.err
 	}
 	return r
 }
 
-func (r *report) add(l imported, read int64) {
+func (r *report) add(l imported, read int64) { r.note(l, l, read) }
+
+// note adds what became of a line, which --json prints as it is said there.
+func (r *report) note(l imported, asJSON any, read int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if l.Error == "" {
@@ -46,7 +50,7 @@ func (r *report) add(l imported, read int64) {
 	}
 	r.read = max(r.read, read)
 	if r.json {
-		data, _ := json.Marshal(l) // strings and numbers always encode
+		data, _ := json.Marshal(asJSON) // strings and numbers always encode
 		fmt.Fprintf(r.out, "%s\n", data)
 	}
 	if r.bar != nil && time.Since(r.drawn) > 50*time.Millisecond {
@@ -82,7 +86,7 @@ func (r *report) finish() {
 	for _, l := range r.refused {
 		fmt.Fprintf(r.out, "  line %-5d %-10s %s\n", l.Line, shown(l.Reference, 40), shown(l.Error, 1000))
 	}
-	fmt.Fprintf(r.out, "%d orders accepted, %d lines refused.\n", r.accepted, len(r.refused))
+	fmt.Fprintf(r.out, "%d %s accepted, %d lines refused.\n", r.accepted, r.what, len(r.refused))
 }
 
 // shown is a text from the file as it may go to a terminal: short, and without

@@ -13,6 +13,7 @@ import (
 
 type taskCmd struct {
 	Submit taskSubmitCmd `cmd:"" help:"Submit a task."`
+	Import taskImportCmd `cmd:"" help:"Submit the tasks of a file."`
 	Get    taskGetCmd    `cmd:"" help:"Show a task."`
 	Wait   taskWaitCmd   `cmd:"" help:"Wait until a task is finished, and show it. Exits 1 if it did not succeed."`
 	Cancel taskCancelCmd `cmd:"" help:"Call tasks off, also running ones, and show them. Exits 1 if any has succeeded or failed already."`

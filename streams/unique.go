@@ -1,0 +1,225 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"millrace"
+)
+
+// Unique keys. A task takes its key by compare-and-set, and is submitted then. What it
+// leaves under the key is all of the task: so whoever finds a key whose task is nowhere,
+// since the one who took it is slow or has died, submits that very task, which is the
+// same twice, and then finds it there. So of two tasks one has the key, and none that
+// was answered is lost.
+//
+//	nobody has it           take it, submit
+//	its task is nowhere     within claimTime: submit that task, and look again;
+//	                        later: nobody was told of it, or all have forgotten it: take it
+//	its task has had it     take it
+//	its task has it         reject, return or replace
+//
+// A key is not given back: nobody writes when a task begins or finishes. Who comes next
+// looks what became of the task.
+type uniqueEntry struct {
+	Task  millrace.RawTask     `json:"task"`
+	Due   time.Time            `json:"due,omitzero"`
+	Took  time.Time            `json:"took"`
+	While millrace.UniqueScope `json:"while"`
+	// Until is when a key that is had for a time is free.
+	Until time.Time `json:"until,omitzero"`
+}
+
+const (
+	// claimTime is longer than anybody takes to submit a task whose key it has.
+	claimTime = 30 * time.Second
+	// keptKey is for how long a key is kept, from when its task is due, if nobody asks.
+	keptKey = time.Duration(millrace.MaxResultTTL)
+)
+
+// Holding is what became of a unique submission.
+type Holding struct {
+	// ID is of the task that has the key now, and so are its Kind and Queue.
+	ID, Kind, Queue string
+	// State is the task's: pending or scheduled, for one that was submitted or replaced.
+	// Empty means that it has finished and its record has expired.
+	State millrace.State
+	// Due is when it may run, if it is scheduled.
+	Due time.Time
+	// Existing is whether it was there before, and Replaced whether it got the args,
+	// options and time of this submission.
+	Existing, Replaced bool
+}
+
+// SubmitUnique submits a task for a time, which is now if it has passed, unless another
+// task has its key. If that is a conflict, the error is a [millrace.TakenError], which
+// wraps [millrace.ErrConflict]. To submit the same id again is safe. The other errors are those of
+// [Store.SubmitAt].
+func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time.Time, u millrace.Unique) (Holding, error) {
+	if err := u.Validate(); err != nil {
+		return Holding{}, err
+	}
+	if task.Queue == "" {
+		task.Queue = s.Route(task.Kind)
+	}
+	if len(task.Args) == 0 {
+		task.Args = nil
+	}
+	if _, err := s.taskMessage(task); err != nil {
+		return Holding{}, err
+	}
+	if at.After(time.Now()) && !s.canWait(waiting{Task: task, Due: at}) {
+		return Holding{}, errTooLarge
+	}
+	bucket, key := s.buckets[uniqueBucket], millrace.EncodeToken(u.Key)
+	for {
+		mine, ttl := newUniqueEntry(task, at, u)
+		data, err := encode(mine)
+		if err != nil {
+			return Holding{}, fmt.Errorf("%w: %w", millrace.ErrInvalid, err)
+		}
+		found, revision, err := bucket.Get(ctx, key)
+		if err != nil && !errors.Is(err, millrace.ErrNotFound) {
+			return Holding{}, err
+		}
+		if err == nil {
+			var held uniqueEntry
+			if err := decode(found, &held); err != nil {
+				return Holding{}, fmt.Errorf("unique key %s: %w", key, err)
+			}
+			if held.Task.ID == task.ID {
+				return s.submitHolder(ctx, held)
+			}
+			h, free, err := s.holder(ctx, held)
+			if err != nil {
+				return Holding{}, err
+			}
+			if !free {
+				h, again, err := s.settleUnique(ctx, held, h, task, at, u)
+				if again {
+					if err != nil {
+						return Holding{}, err
+					}
+					continue
+				}
+				if !errors.Is(err, errBegun) || held.While != millrace.WhilePending {
+					return h, err
+				}
+			}
+		}
+		_, err = bucket.Put(ctx, key, data, revision, ttl)
+		if errors.Is(err, millrace.ErrConflict) {
+			continue // somebody else has taken it
+		}
+		if err != nil {
+			return Holding{}, err
+		}
+		return s.submitHolder(ctx, mine)
+	}
+}
+
+func newUniqueEntry(task millrace.RawTask, at time.Time, u millrace.Unique) (e uniqueEntry, ttl time.Duration) {
+	now := time.Now()
+	e = uniqueEntry{Task: task, Took: now.UTC(), While: u.While}
+	if e.While == "" {
+		e.While = millrace.WhileUnfinished
+	}
+	if at.After(now) {
+		e.Due = at.UTC()
+	}
+	ttl = keptKey + max(0, at.Sub(now))
+	if e.While == millrace.WhileFor {
+		e.Until, ttl = now.Add(u.For).UTC(), u.For+time.Second
+	}
+	return e, min(ttl, keptKey)
+}
+
+// submitHolder submits the task that has a key, if that was not done.
+func (s *Store) submitHolder(ctx context.Context, e uniqueEntry) (Holding, error) {
+	h := Holding{ID: e.Task.ID, Kind: e.Task.Kind, Queue: e.Task.Queue, State: millrace.Pending}
+	var err error
+	if e.Due.After(time.Now()) {
+		h.State, h.Due = millrace.Scheduled, e.Due
+		// It waits on its own, so that what replaces it takes its place.
+		_, err = s.setTimer(ctx, waiting{Task: e.Task, Due: e.Due}, 0)
+	} else {
+		err = s.Submit(ctx, e.Task)
+	}
+	if err != nil && !errors.Is(err, millrace.ErrConflict) {
+		return Holding{}, fmt.Errorf("submit a unique task: %w", err)
+	}
+	return h, nil
+}
+
+// holder looks what became of the task that took a key, and whether the key is free. It
+// submits the task if it is nowhere.
+func (s *Store) holder(ctx context.Context, e uniqueEntry) (h Holding, free bool, err error) {
+	now := time.Now()
+	if e.While == millrace.WhileFor && !now.Before(e.Until) {
+		return h, true, nil
+	}
+	h = Holding{ID: e.Task.ID, Kind: e.Task.Kind, Queue: e.Task.Queue, Existing: true}
+	f, err := s.Lookup(ctx, e.Task.ID)
+	switch {
+	case errors.Is(err, millrace.ErrNotFound) && now.Sub(e.Took) < claimTime:
+		h, err = s.submitHolder(ctx, e)
+		h.Existing = true
+		return h, false, err
+	case errors.Is(err, millrace.ErrNotFound), errors.Is(err, millrace.ErrGone):
+		// It is done, and nobody knows what came of it.
+		return h, e.While != millrace.WhileFor, nil
+	case err != nil:
+		return h, false, err
+	}
+	h.State, h.Due = f.Record.State, f.Record.NextAt
+	switch e.While {
+	case millrace.WhilePending:
+		free = !waitsForFirst(f.Record)
+	case millrace.WhileUnfinished:
+		free = h.State.Final()
+	}
+	return h, free, nil
+}
+
+// waitsForFirst is whether a task has not been run.
+func waitsForFirst(r millrace.Record) bool {
+	return (r.State == millrace.Pending || r.State == millrace.Scheduled) && len(r.Attempts) == 0 && len(r.Waits) == 0
+}
+
+// settleUnique does what a submission wants if another task has its key. again means
+// that things have changed meanwhile.
+func (s *Store) settleUnique(ctx context.Context, e uniqueEntry, h Holding, task millrace.RawTask, at time.Time, u millrace.Unique) (_ Holding, again bool, err error) {
+	taken := &millrace.TakenError{Key: u.Key, ID: h.ID, State: h.State}
+	switch u.OnConflict {
+	case millrace.UniqueReturn:
+		return h, false, nil
+	case millrace.UniqueReplace:
+		if e.Task.Kind != task.Kind || e.Task.Queue != task.Queue {
+			return Holding{}, false, fmt.Errorf("%w: its kind is %s and its queue %s, which cannot be replaced", taken, e.Task.Kind, e.Task.Queue)
+		}
+		if h.State != millrace.Pending && h.State != millrace.Scheduled {
+			return Holding{}, false, taken
+		}
+		h, err := s.replace(ctx, h.ID, task, at)
+		if errors.Is(err, errMoved) {
+			return Holding{}, true, pauseFor(ctx, 10*time.Millisecond)
+		}
+		if errors.Is(err, errBegun) {
+			return Holding{}, false, fmt.Errorf("%w, and %w", taken, err)
+		}
+		return h, false, err
+	default:
+		return Holding{}, false, taken
+	}
+}
+
+func pauseFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", millrace.ErrUnavailable, context.Cause(ctx))
+	}
+}
