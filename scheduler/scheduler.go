@@ -145,13 +145,20 @@ func (s *Scheduler) recover(ctx context.Context, puller *streams.DuePuller, fail
 func (s *Scheduler) deal(ctx context.Context, due []*streams.Due) {
 	var (
 		tasks   []*streams.Due
+		fired   []*streams.Due
 		dealing sync.WaitGroup
 	)
 	for _, d := range due {
 		if d.Fired == nil {
 			tasks = append(tasks, d)
 		} else {
-			dealing.Go(func() { s.fire(context.WithoutCancel(ctx), d) })
+			fired = append(fired, d)
+		}
+	}
+	if len(fired) > 0 {
+		now, err := s.store.Now(context.WithoutCancel(ctx))
+		for _, d := range fired {
+			dealing.Go(func() { s.fire(context.WithoutCancel(ctx), d, now, err) })
 		}
 	}
 	s.moveTasks(ctx, tasks)
@@ -195,8 +202,11 @@ const (
 	fireInvalid = 30 * time.Second
 )
 
-func (s *Scheduler) fire(ctx context.Context, d *streams.Due) {
-	err := s.book.fire(ctx, *d.Fired)
+// fire deals with a due time, unless what asked for the time has failed.
+func (s *Scheduler) fire(ctx context.Context, d *streams.Due, now time.Time, err error) {
+	if err == nil {
+		err = s.book.fire(ctx, *d.Fired, now)
+	}
 	if err == nil {
 		err = d.Ack()
 	} else {
