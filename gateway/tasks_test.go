@@ -271,7 +271,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	_, api := ask(t, "GET", url+"/openapi.json", "")
 	paths, _ := api["paths"].(map[string]any)
 	routes := []string{
-		"/v1/tasks", "/v1/tasks/{id}", "/v1/schedules", "/v1/schedules/{name}", "/v1/schedules/{name}/run",
+		"/v1/tasks", "/v1/tasks/{id}", "/v1/schedules", "/v1/schedules/{name}", "/v1/schedules/{name}/run", "/v1/schedules/{name}/pause", "/v1/schedules/{name}/resume",
 		"/v1/orders", "/v1/orders/{id}", "/v1/orders/{id}/payment", "/v1/orders/{id}/cancel", "/v1/orders/{id}/fulfil",
 		"/v1/stock", "/v1/stock/{sku}", "/v1/stock/{sku}/adjust", "/v1/orders/events", "/v1/orders/{id}/events", "/v1/webhooks/payment", "/healthz", "/readyz",
 	}
