@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,12 +23,15 @@ func TestScripts(t *testing.T) {
 		Deadline:            time.Now().Add(10 * patience),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
+			env.Values[theNode] = new(*process)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"node":  scriptNode,
-			"exits": scriptExits,
-			"field": scriptField,
+			"node":     scriptNode,
+			"killnode": scriptKillNode,
+			"exits":    scriptExits,
+			"field":    scriptField,
+			"until":    scriptUntil,
 		},
 	})
 }
@@ -57,6 +61,38 @@ func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("NATSPORT", url[strings.LastIndexByte(url, ':')+1:])
 	ts.Setenv("PID", strconv.Itoa(p.cmd.Process.Pid))
 	ts.Setenv("MILLRACE_SERVER", "http://"+address)
+	*ts.Value(theNode).(**process) = p
+}
+
+// theNode is under which name a script keeps the node that it started last.
+const theNode = "node"
+
+// scriptKillNode is "killnode": kill -9 for the node. It can be started again.
+func scriptKillNode(ts *testscript.TestScript, neg bool, args []string) {
+	p := *ts.Value(theNode).(**process)
+	if neg || len(args) > 0 || p == nil {
+		ts.Fatalf("usage: killnode, after node")
+	}
+	p.kill()
+}
+
+// scriptUntil is "until PATTERN program args...": exec again and again until what it
+// prints matches.
+func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN program [args...]")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("it never printed %s", args[0])
+		}
+	}
 }
 
 // scriptExits is "exits CODE program args...": exec that wants that very exit code.
