@@ -37,11 +37,20 @@ func schedules(ctx context.Context, b *bench, c config) (map[string]figures, err
 		if time.Now().After(first) {
 			return nil, fmt.Errorf("it took %s to write %d schedules down, and the first are due by now", made.Took, n)
 		}
+		time.Sleep(time.Until(first))
+		m, err := sys.meter()
+		if err != nil {
+			return nil, err
+		}
 		latest, err := sys.Late(n)
 		if err != nil {
 			return nil, err
 		}
-		found["schedules"] = figures{seconds.name: latest}
+		used, err := m.stop()
+		if err != nil {
+			return nil, err
+		}
+		found["schedules"] = used.add(figures{seconds.name: latest})
 		found["schedulesMade"] = figures{rate.name: made.Rate(), p50.name: inMilliseconds(made.Latency.Quantile(0.5)), p99.name: inMilliseconds(made.Latency.Quantile(0.99))}
 		return nil, nil
 	})
