@@ -30,7 +30,7 @@ func keyed(ctx context.Context, b *bench, c config) (map[string]figures, error) 
 			requests[i] = load.Post("/v1/tasks", workload.Keyed(fmt.Sprintf("customer:%d", i)))
 		}
 		ids := make([]string, b.scale.keyed)
-		var accepted = make([]atomic.Bool, len(ids))
+		accepted := make([]atomic.Bool, len(ids))
 		after := make([]bool, len(ids)) // it was sent when the one before of its key was accepted
 		run := load.Closed{
 			Addr: sys.Addr, Connections: 256, Count: len(ids),

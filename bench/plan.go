@@ -135,6 +135,16 @@ func measurements() []measurement {
 				figures: []figure{share}, bars: both(bar{share, 60}),
 			},
 		}, own: true},
+		{name: "schedules", run: schedules, rows: []row{
+			{
+				name: "schedules", title: "100,000 schedules due in one minute: the latest task comes so long after its time",
+				figures: []figure{seconds}, bars: both(bar{seconds, 10}),
+			},
+			{
+				name: "schedulesMade", title: "schedules written down, 64 connections",
+				figures: []figure{rate}, more: latencies,
+			},
+		}, own: true},
 		{name: "storm", run: storm, rows: []row{
 			{
 				name: "storm", title: "p99 wait of tasks beside 20,000 that have failed and wait 30 s, of that without them",
@@ -193,6 +203,9 @@ type scale struct {
 	settle               time.Duration
 	later                int           // tasks that are due in the same second
 	laterIn              time.Duration // when they are
+	schedules            int           // schedules that are due within schedulesOver
+	schedulesIn          time.Duration // when the first are, from before they are written down
+	schedulesOver        time.Duration
 	failing              int
 	beside               int // tasks that succeed beside those that fail
 	million              int
@@ -205,12 +218,14 @@ var (
 	full = scale{
 		warmup: time.Second, submit: 3 * time.Second, warmupTasks: 1000,
 		finish: 50_000, keyed: 50_000, drain: 100_000, latency: 1000, settle: 3 * time.Second,
+		schedules: 100_000, schedulesIn: 70 * time.Second, schedulesOver: time.Minute,
 		later: 100_000, laterIn: 20 * time.Second, failing: 20_000, beside: 5000, million: 1_000_000,
 		orders: 20_000, watchers: 1000, watched: 3000,
 	}
 	short = scale{
 		warmup: 200 * time.Millisecond, submit: 500 * time.Millisecond, warmupTasks: 200,
 		finish: 2000, keyed: 2000, drain: 3000, latency: 100, settle: 200 * time.Millisecond,
+		schedules: 1000, schedulesIn: 4 * time.Second, schedulesOver: 3 * time.Second,
 		later: 1000, laterIn: 2 * time.Second, failing: 200, beside: 200, million: 5000,
 		orders: 2000, watchers: 50, watched: 200,
 	}

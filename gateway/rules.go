@@ -6,6 +6,7 @@ import (
 
 	"millrace"
 	"millrace/orders"
+	"millrace/scheduler"
 )
 
 // rule says which problem an error is. A client tells problems apart by their
@@ -28,6 +29,8 @@ func rules() []rule {
 		{target: millrace.ErrGone, status: 410, slug: "gone", title: "No longer kept"},
 		{target: errReplayed, status: 409, slug: "webhook-replayed", title: "Delivered before"},
 		{target: orders.ErrChanged, status: 412, slug: "changed", title: "Changed meanwhile"},
+		{target: scheduler.ErrChanged, status: 412, slug: "changed", title: "Changed meanwhile"},
+		{target: millrace.ErrDeclared, status: 409, slug: "declared", title: "Declared in the configuration file"},
 		{target: millrace.ErrConflict, status: 409, slug: "conflict", title: "Conflict"},
 		{
 			target: millrace.ErrQueueFull, status: 503, slug: "queue-full", title: "The queue is full",

@@ -3,7 +3,6 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,29 +14,59 @@ import (
 
 // scheduleView is a schedule as the API shows it.
 type scheduleView struct {
-	Name    string          `json:"name"`
-	Kind    string          `json:"kind"`
-	Args    json.RawMessage `json:"args,omitempty"`
-	Queue   string          `json:"queue,omitempty"`
-	At      *time.Time      `json:"at,omitempty"`
-	Every   string          `json:"every,omitempty"`
-	Cron    string          `json:"cron,omitempty"`
-	Zone    string          `json:"zone,omitempty"`
-	Overlap string          `json:"overlap,omitempty"`
-	OptionsBody
+	Name string `json:"name"`
+	ScheduleFields
 	NextAt   *time.Time  `json:"next_at,omitempty" doc:"When it is due next."`
+	MomentAt *time.Time  `json:"next_submit_at,omitempty" doc:"When the task of next_at is submitted, if the schedule has a jitter."`
 	Next     []time.Time `json:"next,omitempty" doc:"When it is due the next few times."`
 	LastAt   *time.Time  `json:"last_at,omitempty" doc:"The due time that was dealt with last."`
 	LastTask string      `json:"last_task,omitempty" doc:"The task that was submitted last for a due time."`
 	Skipped  int         `json:"skipped" doc:"How many due times were left out, since the task before was not finished."`
+	Declared bool        `json:"declared,omitempty" doc:"It is declared in the configuration file, and can only be changed there."`
+	Paused   bool        `json:"paused,omitempty" doc:"Nothing is submitted until it is resumed."`
+	PausedAt *time.Time  `json:"paused_at,omitempty" doc:"Since when it is paused."`
+	Finished bool        `json:"finished,omitempty" doc:"It is never due again."`
+	History  []runView   `json:"history,omitempty" doc:"What became of the last 20 due times, the oldest first."`
+}
+
+// runView is what became of a due time, as the API shows it.
+type runView struct {
+	DueAt   time.Time `json:"due_at"`
+	At      time.Time `json:"at" doc:"When its task was submitted, or left out."`
+	Task    string    `json:"task,omitempty" doc:"The id of its task."`
+	Skipped string    `json:"skipped,omitempty" enum:"overlap,missed,paused" doc:"Why there is none: the task before was not finished, nobody dealt with it in time, or the schedule was paused."`
 }
 
 func viewSchedule(e scheduler.Entry) scheduleView {
 	return scheduleView{
-		Name: e.Name, Kind: e.Kind, Args: e.Args, Queue: e.Queue, OptionsBody: optionsOf(e.Options),
-		At: present(e.At), Every: shownDuration(e.Every), Cron: e.Cron, Zone: e.Zone, Overlap: e.Overlap,
+		Name: e.Name, ScheduleFields: fieldsOf(e.Schedule),
 		NextAt: present(e.NextAt), LastAt: present(e.LastAt), LastTask: e.LastTask, Skipped: e.Skipped,
+		Declared: e.Declared, Paused: !e.PausedAt.IsZero(), PausedAt: present(e.PausedAt), Finished: e.Finished(),
 	}
+}
+
+// showSchedule is all that there is to see of a schedule.
+func showSchedule(status int, e scheduler.Entry) (*scheduleOutput, error) {
+	out := &scheduleOutput{Status: status, ETag: etag(e.Version()), Body: viewSchedule(e)}
+	for _, r := range e.Runs {
+		run := runView{DueAt: r.Due, At: r.At, Skipped: r.Skipped}
+		if r.Skipped == "" {
+			run.Task = e.TaskID(r.Due)
+		}
+		out.Body.History = append(out.Body.History, run)
+	}
+	recurrence, err := scheduler.Parse(e.Schedule)
+	if err != nil {
+		return nil, fmt.Errorf("schedule %s: %s", e.Name, err) // it was good when it was taken
+	}
+	if e.Jitter > 0 && !e.Finished() {
+		out.Body.MomentAt = present(recurrence.Moment(e.NextAt))
+	}
+	for due, ok := e.NextAt, !e.Finished(); ok && len(out.Body.Next) < shownNext; {
+		out.Body.Next = append(out.Body.Next, due)
+		due, ok = recurrence.Upcoming(due, time.Now()) // what was missed is made up for once
+	}
+	return out, nil
 }
 
 type listSchedulesOutput struct {
@@ -68,6 +97,7 @@ type scheduleInput struct {
 type scheduleOutput struct {
 	Status   int
 	Location string `header:"Location"`
+	ETag     string `header:"ETag"`
 	Body     scheduleView
 }
 
@@ -79,19 +109,7 @@ func (g *Gateway) getSchedule(ctx context.Context, in *scheduleInput) (*schedule
 	if err != nil {
 		return nil, scheduleMissing(in.Name, err)
 	}
-	out := &scheduleOutput{Status: http.StatusOK, Body: viewSchedule(e)}
-	recurrence, err := scheduler.Parse(e.Schedule)
-	if err != nil {
-		return nil, fmt.Errorf("schedule %s: %s", e.Name, err) // it was good when it was taken
-	}
-	for due, ok := e.NextAt, true; ok && len(out.Body.Next) < shownNext; {
-		out.Body.Next = append(out.Body.Next, due)
-		if now := time.Now(); due.Before(now) {
-			due = now // what was missed is made up for once
-		}
-		due, ok = recurrence.Next(due)
-	}
-	return out, nil
+	return showSchedule(http.StatusOK, e)
 }
 
 func (g *Gateway) putSchedule(ctx context.Context, in *putScheduleInput) (*scheduleOutput, error) {
@@ -111,11 +129,18 @@ func (g *Gateway) putSchedule(ctx context.Context, in *putScheduleInput) (*sched
 	if err != nil {
 		return nil, err
 	}
-	out := &scheduleOutput{Status: http.StatusOK, Body: viewSchedule(e)}
 	if errors.Is(missing, millrace.ErrNotFound) {
-		out.Status, out.Location = http.StatusCreated, "/v1/schedules/"+e.Name
+		return madeSchedule(e)
 	}
-	return out, nil
+	return showSchedule(http.StatusOK, e)
+}
+
+func madeSchedule(e scheduler.Entry) (*scheduleOutput, error) {
+	out, err := showSchedule(http.StatusCreated, e)
+	if err == nil {
+		out.Location = "/v1/schedules/" + e.Name
+	}
+	return out, err
 }
 
 func (g *Gateway) cancelSchedule(ctx context.Context, in *scheduleInput) (*struct{}, error) {

@@ -24,6 +24,7 @@ func TestScheduleFromEndToEnd(t *testing.T) {
 		}
 	}
 	delete(made, "next_at")
+	delete(made, "next")
 	want := map[string]any{
 		"name": "heartbeat", "kind": "echo", "args": map[string]any{"n": json.Number("1")}, "every": "1s", "tags": []any{"a"},
 		"backoff": map[string]any{"policy": "list", "delays": []any{"1s"}}, "timeout": "1m30s", "skipped": json.Number("0"),

@@ -272,7 +272,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	paths, _ := api["paths"].(map[string]any)
 	routes := []string{
 		"/v1/tasks", "/v1/tasks/{id}", "/v1/tasks/bulk", "/v1/limits", "/v1/dead", "/v1/dead/{id}", "/v1/dead/{id}/redrive", "/v1/dead/redrive", "/v1/dead/discard",
-		"/v1/schedules", "/v1/schedules/{name}", "/v1/schedules/{name}/run",
+		"/v1/schedules", "/v1/schedules/{name}", "/v1/schedules/{name}/run", "/v1/schedules/{name}/pause", "/v1/schedules/{name}/resume",
 		"/v1/orders", "/v1/orders/{id}", "/v1/orders/{id}/payment", "/v1/orders/{id}/cancel", "/v1/orders/{id}/fulfil",
 		"/v1/stock", "/v1/stock/{sku}", "/v1/stock/{sku}/adjust", "/v1/orders/events", "/v1/orders/{id}/events", "/v1/webhooks/payment", "/healthz", "/readyz",
 		"/v1/queues", "/v1/queues/{queue}", "/v1/queues/{queue}/pause", "/v1/queues/{queue}/drain", "/v1/queues/{queue}/resume", "/v1/queues/{queue}/purge",

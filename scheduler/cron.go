@@ -44,7 +44,7 @@ func parseCron(expression string) (calendar, error) {
 	words := strings.Fields(expression)
 	switch {
 	case strings.HasPrefix(expression, "@"):
-		return calendar{}, invalid("the macros are @hourly, @daily, @weekly, @monthly and @yearly; for an interval use the field every")
+		return calendar{}, invalid("the macros are @hourly, @daily, @weekly, @monthly and @yearly, and \"@every 5m\" and \"@at 2027-01-01T00:00:00Z\"")
 	case strings.HasPrefix(expression, "tz=") || strings.HasPrefix(expression, "cron_tz="):
 		return calendar{}, invalid("the time zone has a field of its own, zone")
 	case len(words) == 5:

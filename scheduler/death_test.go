@@ -67,15 +67,7 @@ func (l *life) live() {
 	})
 	replaced := time.Now()
 	l.await("k.after", 1)
-	cancelled := false
-	l.insist(func(ctx context.Context) error {
-		err := l.book.Cancel(ctx, "s")
-		if errors.Is(err, millrace.ErrNotFound) && cancelled {
-			return nil
-		}
-		cancelled = true // it may be, though the answer is an error
-		return err
-	})
+	l.cancel()
 	ended := time.Now()
 	l.sleep(8 * time.Second)
 	if time.Since(l.died) < 40*time.Second { // what the dead one had comes again
@@ -145,6 +137,18 @@ func (l *life) insist(do func(ctx context.Context) error) {
 		l.restart()
 	}
 	l.t.Fatal("again and again it failed")
+}
+
+func (l *life) cancel() {
+	cancelled := false
+	l.insist(func(ctx context.Context) error {
+		err := l.book.Cancel(ctx, "s")
+		if errors.Is(err, millrace.ErrNotFound) && cancelled {
+			return nil
+		}
+		cancelled = true // it may be, though the answer is an error
+		return err
+	})
 }
 
 // await waits for so many tasks of a kind.

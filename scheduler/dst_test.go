@@ -1,9 +1,13 @@
 package scheduler_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"millrace"
+	"millrace/scheduler"
 )
 
 // The nights in which clocks jump, in 2026 and 2027: Berlin over 02:00 to 03:00
@@ -110,6 +114,35 @@ func TestOddJumps(t *testing.T) {
 		got, ok := parse(t, byCron(c.cron, c.zone)).Next(at(t, c.after))
 		if want := at(t, c.want); !ok || !got.Equal(want) {
 			t.Errorf("%s in %s after %s: got %s, %v, want %s", c.cron, c.zone, c.after, got.In(location(t, c.zone)).Format(stamp), ok, c.want)
+		}
+	}
+}
+
+// An interval knows no clock, and a jitter none either: in each of these nights what is
+// due every half hour is, and comes within its jitter.
+func TestEveryThroughTheNights(t *testing.T) {
+	for zone, nights := range map[string][][]string{
+		"Europe/Berlin": {berlinSpring, berlinAutumn}, "America/New_York": {newYorkSpring, newYorkAutumn},
+	} {
+		for _, night := range slices.Concat(nights...) {
+			midnight, err := time.ParseInLocation(time.DateOnly, night, location(t, zone))
+			if err != nil {
+				t.Fatal(err)
+			}
+			half := every("n", 30*time.Minute)
+			half.Jitter = millrace.Duration(10 * time.Minute)
+			cron := byCron("*/30 * * * *", zone)
+			cron.Jitter = half.Jitter
+			for _, r := range []scheduler.Recurrence{parse(t, half), parse(t, cron)} {
+				for i, due := range list(r, midnight, 12) {
+					if want := midnight.Add(time.Duration(i+1) * 30 * time.Minute); !due.Equal(want) {
+						t.Errorf("%s, %s: due at %s, want %s", zone, night, due, want)
+					}
+					if late := r.Moment(due).Sub(due); late < 0 || late > 10*time.Minute {
+						t.Errorf("%s, %s: due at %s, comes %s later", zone, night, due, late)
+					}
+				}
+			}
 		}
 	}
 }

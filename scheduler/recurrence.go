@@ -21,6 +21,9 @@ type Recurrence struct {
 	every    int64 // seconds
 	calendar calendar
 	zone     *time.Location // nil without a calendar
+
+	start, end time.Time // zero for none
+	jitter     jitter
 }
 
 // Parse returns when a schedule is due, or everything that is wrong with it, which
@@ -33,9 +36,17 @@ type Recurrence struct {
 // or "mon-fri"; "*" and ranges may have a step, "*/5" or "0-30/10". When neither
 // day of month nor day of week begins with "*", a day is due that matches either.
 // @hourly, @daily, @weekly, @monthly and @yearly stand for the first moment of each.
+// It also takes what [millrace.Schedule.Canonical] does.
 func Parse(s millrace.Schedule) (Recurrence, error) {
+	s, err := s.Canonical()
+	if err != nil {
+		return Recurrence{}, err
+	}
 	// Due times are whole seconds, and never early.
-	r := Recurrence{at: s.At.Add(time.Second - 1).Truncate(time.Second).UTC(), every: int64(time.Duration(s.Every) / time.Second)}
+	r := Recurrence{
+		at: ceilSecond(s.At), every: int64(time.Duration(s.Every) / time.Second),
+		start: ceilSecond(s.Start), end: s.End, jitter: jitter{s.Name, time.Duration(s.Jitter)},
+	}
 	errs := []error{s.Validate()}
 	if s.Cron != "" {
 		var err error
@@ -50,6 +61,8 @@ func Parse(s millrace.Schedule) (Recurrence, error) {
 	return r, nil
 }
 
+func ceilSecond(t time.Time) time.Time { return t.Add(time.Second - 1).Truncate(time.Second).UTC() }
+
 func loadZone(name string) (*time.Location, error) {
 	zone, err := time.LoadLocation(name)
 	// These are whatever the machine has been set to, so another one would compute other times.
@@ -61,7 +74,7 @@ func loadZone(name string) (*time.Location, error) {
 }
 
 // Next returns the first due time after the given one, in UTC and whole seconds.
-// ok is false when there is none any more: At has passed, or the days of Cron
+// ok is false when there is none any more: At or End has passed, or the days of Cron
 // never come (30 February).
 //
 // Every is counted from the Unix epoch: with "1h" full hours are due, whenever the
@@ -75,6 +88,15 @@ func loadZone(name string) (*time.Location, error) {
 //   - An expression for all 24 hours (hour "*") follows real time instead: it is due
 //     whenever its minutes come, so every 30 minutes stays every 30 minutes.
 func (r Recurrence) Next(after time.Time) (due time.Time, ok bool) {
+	if first := r.start.Add(-time.Second); !r.start.IsZero() && after.Before(first) {
+		after = first
+	}
+	due, ok = r.unbounded(after)
+	return due, ok && (r.end.IsZero() || !due.After(r.end))
+}
+
+// unbounded is Next as if the schedule had neither start nor end.
+func (r Recurrence) unbounded(after time.Time) (due time.Time, ok bool) {
 	switch {
 	case r.zone != nil:
 		return r.nextByCalendar(after)

@@ -37,6 +37,7 @@ type Scheduler struct {
 	cfg   Config
 	log   *slog.Logger
 
+	firing chan struct{} // holds one for each schedule that is being fired
 	moving chan struct{} // holds one while somebody moves tasks
 	rested time.Time     // when the next may be, for who holds that
 	took   atomic.Int64  // nanoseconds that the last move took
@@ -55,7 +56,7 @@ func New(store *streams.Store, cfg Config) *Scheduler {
 		}
 	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
-	return &Scheduler{store: store, book: NewBook(store), cfg: cfg, log: cfg.Logger, moving: make(chan struct{}, 1)}
+	return &Scheduler{store: store, book: NewBook(store), cfg: cfg, log: cfg.Logger, firing: make(chan struct{}, maxFiring), moving: make(chan struct{}, 1)}
 }
 
 // Run moves and tidies until ctx ends. It returns nil after an orderly stop.
@@ -99,7 +100,9 @@ func (s *Scheduler) page() int {
 
 // move brings what is due in one shard to where it belongs, until ctx ends.
 func (s *Scheduler) move(ctx context.Context, puller *streams.DuePuller) {
+	var firing sync.WaitGroup
 	defer func() {
+		firing.Wait()
 		if err := puller.Close(); err != nil {
 			s.log.Warn("what was asked for may be late", "error", err)
 		}
@@ -114,7 +117,7 @@ func (s *Scheduler) move(ctx context.Context, puller *streams.DuePuller) {
 		}
 		failures = 0
 		// What was taken is moved, also while we are being stopped.
-		s.deal(ctx, due)
+		s.deal(ctx, due, &firing)
 	}
 }
 
@@ -140,22 +143,31 @@ func (s *Scheduler) recover(ctx context.Context, puller *streams.DuePuller, fail
 	}
 }
 
-// deal does it all at once: at a full hour many schedules are due, and each is some
-// writes, which then share their syncs.
-func (s *Scheduler) deal(ctx context.Context, due []*streams.Due) {
-	var (
-		tasks   []*streams.Due
-		dealing sync.WaitGroup
-	)
+// maxFiring is how many schedules are fired at once: at a full hour many are due, and
+// each is some writes one after the other, which share their syncs with those of others.
+const maxFiring = 1000
+
+// deal moves tasks, and begins to fire schedules, which end in firing.
+func (s *Scheduler) deal(ctx context.Context, due []*streams.Due, firing *sync.WaitGroup) {
+	var tasks, fired []*streams.Due
 	for _, d := range due {
 		if d.Fired == nil {
 			tasks = append(tasks, d)
 		} else {
-			dealing.Go(func() { s.fire(context.WithoutCancel(ctx), d) })
+			fired = append(fired, d)
+		}
+	}
+	if len(fired) > 0 {
+		now, err := s.store.Now(context.WithoutCancel(ctx))
+		for _, d := range fired {
+			s.firing <- struct{}{}
+			firing.Go(func() {
+				defer func() { <-s.firing }()
+				s.fire(context.WithoutCancel(ctx), d, now, err)
+			})
 		}
 	}
 	s.moveTasks(ctx, tasks)
-	dealing.Wait()
 }
 
 // moveTasks moves some tasks, and rests until as many more may be moved, whoever of us
@@ -195,8 +207,11 @@ const (
 	fireInvalid = 30 * time.Second
 )
 
-func (s *Scheduler) fire(ctx context.Context, d *streams.Due) {
-	err := s.book.fire(ctx, *d.Fired)
+// fire deals with a due time, unless what asked for the time has failed.
+func (s *Scheduler) fire(ctx context.Context, d *streams.Due, now time.Time, err error) {
+	if err == nil {
+		err = s.book.fire(ctx, *d.Fired, now)
+	}
 	if err == nil {
 		err = d.Ack()
 	} else {

@@ -15,14 +15,24 @@ type Fired struct {
 	// Generation tells one schedule of that name from another that replaced it.
 	Generation string    `json:"generation"`
 	Due        time.Time `json:"due"`
+	// At is when that is to be dealt with. Zero means at once.
+	At time.Time `json:"at,omitzero"`
 }
 
-// Arm lets a schedule fire at f.Due, instead of when it would have.
+// moment is when it fires.
+func (f Fired) moment() time.Time {
+	if f.At.IsZero() {
+		return f.Due
+	}
+	return f.At
+}
+
+// Arm lets a schedule fire for f.Due, instead of when it would have.
 func (s *Store) Arm(ctx context.Context, f Fired) error {
 	if err := millrace.ValidateID(f.Name); err != nil {
 		return err
 	}
-	if _, err := s.schedule(ctx, shardOf(f.Name), armedSubject(f.Name), firedSubject(f.Name), f.Due, f, anyRevision); err != nil {
+	if _, err := s.schedule(ctx, shardOf(f.Name), armedSubject(f.Name), firedSubject(f.Name), f.moment(), f, anyRevision); err != nil {
 		return fmt.Errorf("arm schedule %s: %w", f.Name, err)
 	}
 	return nil

@@ -42,6 +42,10 @@ func (c *Client) WorkInBatches(size int) error { return c.order(order{Do: batch,
 // Later submits n tasks for a time.
 func (c *Client) Later(n int, at time.Time) error { return c.order(order{Do: later, N: n, At: at}) }
 
+// Late waits until n tasks of schedules are in the log, and returns how many seconds the
+// latest came after it was due. None may be early: their args say when they are due.
+func (c *Client) Late(n int) (float64, error) { return c.ask(order{Do: late, N: n}) }
+
 // Fail queues n tasks that fail whenever they are tried.
 func (c *Client) Fail(n int) error { return c.order(order{Do: fail, N: n}) }
 

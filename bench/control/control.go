@@ -25,6 +25,7 @@ const (
 
 	batch  = "batch"  // start the worker with a handler of N tasks at once
 	later  = "later"  // submit N tasks for the time At, without HTTP
+	late   = "late"   // answer how late the latest of N tasks of schedules came, in s
 	fail   = "fail"   // queue N tasks that fail, without HTTP
 	queued = "queued" // answer how many tasks are in the log
 	waits  = "waits"  // answer the 99th percentile of what tasks waited, in ms

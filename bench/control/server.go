@@ -31,6 +31,9 @@ type Engine interface {
 	WorkInBatches(ctx context.Context, size int) error
 	// Later submits n tasks for a time.
 	Later(ctx context.Context, n int, at time.Time) error
+	// Late waits for n tasks of schedules in the log, and is how many seconds the latest
+	// came after it was due.
+	Late(ctx context.Context, n int) (float64, error)
 	// Fail queues n tasks that fail.
 	Fail(ctx context.Context, n int) error
 	// Queued is how many tasks are in the log.
@@ -107,6 +110,8 @@ func (s *server) obey(ctx context.Context, o order) (float64, error) {
 		return 0, engine.WorkInBatches(ctx, o.N)
 	case later:
 		return 0, engine.Later(ctx, o.N, o.At)
+	case late:
+		return engine.Late(ctx, o.N)
 	case fail:
 		return 0, engine.Fail(ctx, o.N)
 	case queued:

@@ -11,7 +11,7 @@ import (
 // cli is the grammar of the command line. Each field with cmd is a verb; its Run
 // method does it.
 type cli struct {
-	Config string `help:"Configuration file: a flag a line, as in \"listen: 127.0.0.1:8080\" (default: millrace.yaml, if there is one)." placeholder:"FILE"`
+	Config string `help:"Configuration file: a flag a line, as in \"listen: 127.0.0.1:8080\", and schedules (default: millrace.yaml, if there is one)." placeholder:"FILE"`
 
 	Dev       devCmd       `cmd:"" default:"withargs" help:"Run everything in one process, with demo handlers (the default)."`
 	Serve     serveCmd     `cmd:"" help:"Run everything in one process, for production on one machine."`
@@ -75,6 +75,9 @@ func (i invocation) parse() (*kong.Context, error) {
 	parsed, err := parser.Parse(i.args)
 	if exited {
 		return nil, nil
+	}
+	if err == nil {
+		parsed.Bind(settings.declaration())
 	}
 	return parsed, err
 }

@@ -29,16 +29,16 @@ type nodeFlags struct {
 
 type devCmd struct{ nodeFlags }
 
-func (c *devCmd) Run(ctx context.Context, io stdio, called invocation) error {
-	n := node{called: called, flags: c.nodeFlags, log: slog.New(slog.NewTextHandler(io.err, nil)), register: registerDemo}
+func (c *devCmd) Run(ctx context.Context, io stdio, called invocation, d declaration) error {
+	n := node{called: called, flags: c.nodeFlags, declared: d, log: slog.New(slog.NewTextHandler(io.err, nil)), register: registerDemo}
 	return stopped(ctx, n.run(ctx, func(n *node) { welcome(io.out, n) }))
 }
 
 type serveCmd struct{ nodeFlags }
 
-func (c *serveCmd) Run(ctx context.Context, io stdio, called invocation) error {
+func (c *serveCmd) Run(ctx context.Context, io stdio, called invocation, d declaration) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
-	n := node{called: called, flags: c.nodeFlags, log: log}
+	n := node{called: called, flags: c.nodeFlags, declared: d, log: log}
 	return stopped(ctx, n.run(ctx, func(n *node) {
 		log.Info("ready", "api", n.gateway.Addr().String(), "nats", n.server.ClientURL(), "data_dir", c.DataDir)
 	}))
@@ -48,6 +48,7 @@ func (c *serveCmd) Run(ctx context.Context, io stdio, called invocation) error {
 type node struct {
 	called   invocation
 	flags    nodeFlags
+	declared declaration
 	log      *slog.Logger
 	register func(*processor.Processor) // more handlers; nil for none
 
@@ -73,6 +74,10 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if err != nil {
 		return err
 	}
+	schedules, err := n.declared.schedules()
+	if err != nil {
+		return err
+	}
 	server, err := embedded.Start(ctx, embedded.Config{
 		DataDir: n.flags.DataDir, Port: int(n.flags.NATSPort), Sync: time.Duration(n.flags.Sync), Logger: n.log,
 	})
@@ -92,7 +97,11 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	n.processor = processor.New(n.store, processing)
 	shop := orders.New(n.store, n.flags.orders(n.log))
 	shop.Register(n.processor)
-	if err := scheduler.NewBook(n.store).Install(ctx, orders.Reconciling()); err != nil {
+	book := scheduler.NewBook(n.store)
+	if err := book.Install(ctx, orders.Reconciling()); err != nil {
+		return err
+	}
+	if err := n.declared.reconcile(ctx, book, schedules); err != nil {
 		return err
 	}
 	if n.register != nil {

@@ -95,14 +95,21 @@ type schedulerCmd struct {
 	metricsFlags
 }
 
-// Run moves what is due until ctx ends.
-func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation) error {
+// Run sees to the declared schedules, and moves what is due until ctx ends.
+func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d declaration) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	schedules, err := d.schedules()
+	if err != nil {
+		return err
+	}
 	store, err := openStore(ctx, "millrace-scheduler", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
 	defer store.Close()
+	if err := d.reconcile(ctx, scheduler.NewBook(store), schedules); err != nil {
+		return stopped(ctx, err)
+	}
 	health, err := c.bind(store, nil, log)
 	if err != nil {
 		return err

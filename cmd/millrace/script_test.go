@@ -23,10 +23,12 @@ func TestScripts(t *testing.T) {
 		Deadline:            time.Now().Add(10 * patience),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
+			env.Values[theNode] = new(*process)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"node":       scriptNode,
+			"killnode":   scriptKillNode,
 			"exits":      scriptExits,
 			"field":      scriptField,
 			"eventually": scriptEventually,
@@ -59,6 +61,19 @@ func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("NATSPORT", url[strings.LastIndexByte(url, ':')+1:])
 	ts.Setenv("PID", strconv.Itoa(p.cmd.Process.Pid))
 	ts.Setenv("MILLRACE_SERVER", "http://"+address)
+	*ts.Value(theNode).(**process) = p
+}
+
+// theNode is under which name a script keeps the node that it started last.
+const theNode = "node"
+
+// scriptKillNode is "killnode": kill -9 for the node. It can be started again.
+func scriptKillNode(ts *testscript.TestScript, neg bool, args []string) {
+	p := *ts.Value(theNode).(**process)
+	if neg || len(args) > 0 || p == nil {
+		ts.Fatalf("usage: killnode, after node")
+	}
+	p.kill()
 }
 
 // scriptExits is "exits CODE program args...": exec that wants that very exit code.

@@ -69,12 +69,15 @@ func (s *settings) configPath(args []string) (path string, asked bool) {
 func (s *settings) Validate(app *kong.Application) error {
 	known := flagNames(app.Node)
 	for key := range s.file {
-		if !slices.Contains(known, key) {
-			return fmt.Errorf("configuration %s: there is no setting %q; the settings are %s", s.path, key, strings.Join(known, ", "))
+		if key != schedulesKey && !slices.Contains(known, key) {
+			return fmt.Errorf("configuration %s: there is no setting %q; the settings are %s, and %s", s.path, key, strings.Join(known, ", "), schedulesKey)
 		}
 	}
 	return nil
 }
+
+// declaration is what the file says of schedules.
+func (s *settings) declaration() declaration { return declaration{s.path, s.file[schedulesKey]} }
 
 func flagNames(node *kong.Node) []string {
 	var names []string

@@ -11,14 +11,14 @@ import (
 // exampleRow is a row of the table of examples: cron, zone, after, is due.
 var exampleRow = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([A-Z][^ ]+) \\| ([-0-9]{10} [^|]+) \\| ([^|]+) \\|$")
 
-// The examples in docs/concepts.md are what the code computes.
-func TestConceptsTellTheTruth(t *testing.T) {
-	text, err := os.ReadFile("../docs/concepts.md")
+// The examples in docs/schedules.md are what the code computes.
+func TestExamplesTellTheTruth(t *testing.T) {
+	text, err := os.ReadFile("../docs/schedules.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows := exampleRow.FindAllStringSubmatch(string(text), -1)
-	if len(rows) < 10 {
+	if len(rows) < 15 {
 		t.Fatalf("found only %d examples: has the table another form?", len(rows))
 	}
 	for _, row := range rows {
@@ -32,7 +32,7 @@ func TestConceptsTellTheTruth(t *testing.T) {
 			got = append(got, due.In(location(t, zone)).Format("01-02 15:04 -07:00"))
 		}
 		if got := strings.Join(got, ", "); got != want && (got != "" || want != "never") {
-			t.Errorf("%s in %s after %s: got %s, and docs/concepts.md says %s", cron, zone, after, got, want)
+			t.Errorf("%s in %s after %s: got %s, and docs/schedules.md says %s", cron, zone, after, got, want)
 		}
 	}
 }
