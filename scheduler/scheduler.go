@@ -226,6 +226,10 @@ func (s *Scheduler) fire(ctx context.Context, d *streams.Due, now time.Time, err
 // records: to look at all of it takes long.
 const sweepRounds = 20
 
+// mendAhead is how many rounds before a schedule is due it is looked at whether it will
+// fire.
+const mendAhead = 4
+
 // tidy is the janitor: it trims the logs, wakes the movers for what is overdue, lets
 // go on what a limit need not hold any more, removes what is left of cancelled tasks, brings lost tasks back, and arms schedules that are
 // not.
@@ -249,7 +253,7 @@ func (s *Scheduler) tidy(ctx context.Context) {
 			s.tell(ctx, "brought back tasks that were lost", back, err)
 			s.tell(ctx, "gave up tasks that were lost with their args", lost, nil)
 		}
-		mended, err := s.book.mend(ctx)
+		mended, err := s.book.mend(ctx, time.Now().Add(mendAhead*s.cfg.Tidy))
 		s.tell(ctx, "armed schedules that were not", uint64(mended), err)
 		select {
 		case <-tick.C:
