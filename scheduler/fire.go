@@ -125,15 +125,16 @@ func (b *Book) overlaps(ctx context.Context, e Entry) (bool, error) {
 }
 
 // mend arms the schedules of which something else is armed than they say, or nothing,
-// since a process died before it came to that.
-func (b *Book) mend(ctx context.Context) (mended int, err error) {
+// since a process died before it came to that. It looks at those that are due before a
+// time: to ask for each takes long where there are many, and the others have a while.
+func (b *Book) mend(ctx context.Context, before time.Time) (mended int, err error) {
 	all, unreadable, err := b.list(ctx)
 	if err != nil {
 		return 0, err
 	}
 	errs := []error{unreadable}
 	for _, e := range all {
-		if e.idle() {
+		if e.idle() || e.NextAt.After(before) {
 			continue
 		}
 		armed, err := b.isArmed(ctx, e)

@@ -37,7 +37,6 @@ type Scheduler struct {
 	cfg   Config
 	log   *slog.Logger
 
-	firing chan struct{} // holds one for each schedule that is being fired
 	moving chan struct{} // holds one while somebody moves tasks
 	rested time.Time     // when the next may be, for who holds that
 	took   atomic.Int64  // nanoseconds that the last move took
@@ -56,7 +55,7 @@ func New(store *streams.Store, cfg Config) *Scheduler {
 		}
 	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
-	return &Scheduler{store: store, book: NewBook(store), cfg: cfg, log: cfg.Logger, firing: make(chan struct{}, maxFiring), moving: make(chan struct{}, 1)}
+	return &Scheduler{store: store, book: NewBook(store), cfg: cfg, log: cfg.Logger, moving: make(chan struct{}, 1)}
 }
 
 // Run moves and tidies until ctx ends. It returns nil after an orderly stop.
@@ -100,9 +99,7 @@ func (s *Scheduler) page() int {
 
 // move brings what is due in one shard to where it belongs, until ctx ends.
 func (s *Scheduler) move(ctx context.Context, puller *streams.DuePuller) {
-	var firing sync.WaitGroup
 	defer func() {
-		firing.Wait()
 		if err := puller.Close(); err != nil {
 			s.log.Warn("what was asked for may be late", "error", err)
 		}
@@ -117,7 +114,7 @@ func (s *Scheduler) move(ctx context.Context, puller *streams.DuePuller) {
 		}
 		failures = 0
 		// What was taken is moved, also while we are being stopped.
-		s.deal(ctx, due, &firing)
+		s.deal(ctx, due)
 	}
 }
 
@@ -143,13 +140,14 @@ func (s *Scheduler) recover(ctx context.Context, puller *streams.DuePuller, fail
 	}
 }
 
-// maxFiring is how many schedules are fired at once: at a full hour many are due, and
-// each is some writes one after the other, which share their syncs with those of others.
-const maxFiring = 1000
-
-// deal moves tasks, and begins to fire schedules, which end in firing.
-func (s *Scheduler) deal(ctx context.Context, due []*streams.Due, firing *sync.WaitGroup) {
-	var tasks, fired []*streams.Due
+// deal does it all at once: at a full hour many schedules are due, and each is some
+// writes, which then share their syncs.
+func (s *Scheduler) deal(ctx context.Context, due []*streams.Due) {
+	var (
+		tasks   []*streams.Due
+		fired   []*streams.Due
+		dealing sync.WaitGroup
+	)
 	for _, d := range due {
 		if d.Fired == nil {
 			tasks = append(tasks, d)
@@ -160,14 +158,11 @@ func (s *Scheduler) deal(ctx context.Context, due []*streams.Due, firing *sync.W
 	if len(fired) > 0 {
 		now, err := s.store.Now(context.WithoutCancel(ctx))
 		for _, d := range fired {
-			s.firing <- struct{}{}
-			firing.Go(func() {
-				defer func() { <-s.firing }()
-				s.fire(context.WithoutCancel(ctx), d, now, err)
-			})
+			dealing.Go(func() { s.fire(context.WithoutCancel(ctx), d, now, err) })
 		}
 	}
 	s.moveTasks(ctx, tasks)
+	dealing.Wait()
 }
 
 // moveTasks moves some tasks, and rests until as many more may be moved, whoever of us
@@ -231,6 +226,10 @@ func (s *Scheduler) fire(ctx context.Context, d *streams.Due, now time.Time, err
 // records: to look at all of it takes long.
 const sweepRounds = 20
 
+// mendAhead is how many rounds before a schedule is due it is looked at whether it will
+// fire.
+const mendAhead = 4
+
 // tidy is the janitor: it trims the logs, wakes the movers for what is overdue, lets
 // go on what a limit need not hold any more, removes what is left of cancelled tasks, brings lost tasks back, and arms schedules that are
 // not.
@@ -254,7 +253,7 @@ func (s *Scheduler) tidy(ctx context.Context) {
 			s.tell(ctx, "brought back tasks that were lost", back, err)
 			s.tell(ctx, "gave up tasks that were lost with their args", lost, nil)
 		}
-		mended, err := s.book.mend(ctx)
+		mended, err := s.book.mend(ctx, time.Now().Add(mendAhead*s.cfg.Tidy))
 		s.tell(ctx, "armed schedules that were not", uint64(mended), err)
 		select {
 		case <-tick.C:
