@@ -25,6 +25,10 @@ func TestDeathAtAnyWriteOfAPurge(t *testing.T) {
 				ids = append(ids, fmt.Sprintf("n%d-%d", n, i))
 				submit(t, store, newTask(ids[i]))
 			}
+			// The server counts what is pending a moment after it has stored it.
+			for state, err := store.QueueState(t.Context(), "default"); err != nil || state.Pending < tasks; state, err = store.QueueState(t.Context(), "default") {
+				time.Sleep(time.Millisecond)
+			}
 			way := &broker.Mortal{Broker: b, Left: n}
 			mortal, err := streams.Open(t.Context(), streams.Config{InProcess: way, AckWait: 2 * time.Second, Timeout: time.Second})
 			if err != nil {
