@@ -22,8 +22,12 @@ build: ## Build bin/millrace, one static binary
 	CGO_ENABLED=0 go build -trimpath $(STAMP) -o bin/millrace ./cmd/millrace
 
 .PHONY: test
-test: ## Run the tests (ARGS="-run Name -v" for flags)
-	go test $(ARGS) ./...
+test: ## Run the tests, the longest ones shortened (ARGS="-run Name -v" for flags)
+	go test -short $(ARGS) ./...
+
+.PHONY: campaign
+campaign: ## Run the longest tests in full: processes that are killed, or die before any of their writes
+	go test -count=1 -timeout 30m -run 'Death|Killed|Campaign' $(ARGS) ./...
 
 # The detector would sleep for a second at the end of each process that a test starts.
 .PHONY: race

@@ -27,7 +27,7 @@ func TestDeathAtAnyWrite(t *testing.T) {
 		b := newBroker(t)
 		connect(t, b)
 		a := listen(t, b)
-		for n := 0; ; n++ {
+		for n := 0; ; n += broker.Step() {
 			way := &broker.Mortal{Broker: b, Left: n}
 			l := &life{t: t, way: way, prefix: fmt.Sprintf("l%d-", n)}
 			l.live()

@@ -306,14 +306,10 @@ func TestLinesGoOn(t *testing.T) {
 // their kind and their queue, and another one goes on: no limit is ever exceeded, those of
 // a key stay in order, each comes to its end, and nobody is left in a line.
 func TestDeathInLine(t *testing.T) {
-	step := 1
-	if testing.Short() {
-		step = 7
-	}
 	bubble(t, func(t *testing.T) {
 		b := newBroker(t)
 		watcher := open(t, b, streams.Config{AckWait: 5 * time.Second})
-		for n := 0; ; n += step {
+		for n := 0; ; n += 2*broker.Step() - 1 {
 			q := &queueing{t: t, broker: b, watcher: watcher, witness: newWitness(t, map[millrace.LimitScope]int{
 				millrace.LimitKey: 1, millrace.LimitKind: 2, millrace.LimitQueue: 3,
 			}), tried: map[string]int{}}

@@ -22,7 +22,7 @@ func TestDeathAtAnyWrite(t *testing.T) {
 	broker.Bubble(t, soon(), func(t *testing.T) {
 		b := newBroker(t)
 		js := inspect(t, b)
-		for n := 0; ; n++ {
+		for n := 0; ; n += broker.Step() {
 			l := &life{t: t, js: js, way: &broker.Mortal{Broker: b, Left: n}}
 			first := l.way
 			l.live()

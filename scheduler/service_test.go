@@ -408,7 +408,7 @@ func TestMoveRate(t *testing.T) {
 		for _, c := range []struct {
 			after      time.Duration
 			from, upTo uint64
-		}{{0, 0, 0}, {5 * time.Second, 300, 900}, {13 * time.Second, 1000, 1000}} {
+		}{{-time.Millisecond, 0, 0}, {5 * time.Second, 300, 900}, {13 * time.Second, 1000, 1000}} {
 			time.Sleep(time.Until(at.Add(c.after)))
 			stream, err := js.Stream(t.Context(), "TASKS_default")
 			if err != nil {

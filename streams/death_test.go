@@ -56,7 +56,7 @@ func TestDeathAtAnyWrite(t *testing.T) {
 				watcher, js := open(t, b, streams.Config{AckWait: 5 * time.Second}), inspect(t, b)
 				orphans := watcher.Orphans()
 				orphans.Impatient()
-				for n := 0; ; n++ {
+				for n := 0; ; n += broker.Step() {
 					l := &life{t: t, story: s, id: fmt.Sprintf("t%d", n), watcher: watcher, js: js, orphans: orphans, sweeping: make(chan struct{}, 1)}
 					first := &broker.Mortal{Broker: b, Left: n, Before: func(string) {
 						_, _ = l.look()

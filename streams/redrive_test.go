@@ -159,7 +159,7 @@ func TestDeathWhileRedriving(t *testing.T) {
 				b := newBroker(t)
 				store, js := open(t, b, streams.Config{}), inspect(t, b)
 				p := pull(t, store, "default")
-				for n := 0; ; n++ {
+				for n := 0; ; n += broker.Step() {
 					id := fmt.Sprintf("t%d", n)
 					kill(t, store, p, newTask(id), "no luck")
 					if c.expired {

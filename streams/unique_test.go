@@ -151,7 +151,7 @@ func TestUniqueDeath(t *testing.T) {
 				watcher := open(t, b, streams.Config{})
 				movers, p := keepMoving(t, watcher), pull(t, watcher, "default")
 				defer movers()
-				for n := 0; ; n++ {
+				for n := 0; ; n += broker.Step() {
 					mortal := &broker.Mortal{Broker: b, Left: n}
 					store, err := streams.Open(t.Context(), streams.Config{InProcess: mortal})
 					u := millrace.Unique{Key: fmt.Sprint("k", n), OnConflict: millrace.UniqueReturn}

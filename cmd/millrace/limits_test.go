@@ -26,7 +26,7 @@ func TestKilledUnderLimits(t *testing.T) {
 	const keys, limit = 6, 4
 	each, kills := 40, 12
 	if testing.Short() {
-		each, kills = 12, 3
+		each, kills = 8, 2
 	}
 	chance := seeded(t)
 	node, api := startDev(t, "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--nats-port", fmt.Sprint(freePort(t)), "--ack-wait", "1s",

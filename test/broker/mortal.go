@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 )
 
 // Mortal is the way to the broker of a process that dies in the middle of its work:
@@ -85,4 +86,13 @@ func isWrite(subject string) bool {
 		"tasks.", "waiting.", "schedules.", "held.", "rates.", "dead.", "order-events.", "$KV.", "$JS.ACK.",
 		"$JS.API.STREAM.PURGE.", "$JS.API.STREAM.MSG.DELETE.", "millrace.cancel.",
 	}, func(prefix string) bool { return strings.HasPrefix(subject, prefix) })
+}
+
+// Step is how many writes lie between two deaths, when a process dies before any of them:
+// one, or some if the tests are to be short.
+func Step() int {
+	if testing.Short() {
+		return 3
+	}
+	return 1
 }
