@@ -12,13 +12,13 @@ import (
 )
 
 type listDeadInput struct {
-	Queue  string    `query:"queue" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$"`
-	Kind   string    `query:"kind" maxLength:"100" pattern:"^[a-z0-9_]+(\\.[a-z0-9_]+){0,3}$"`
-	Error  string    `query:"error" maxLength:"200" doc:"A part of the error's text, whatever the case."`
-	Since  time.Time `query:"since" doc:"Only those that died then or later." example:"2027-03-28T09:00:00+02:00"`
-	Until  time.Time `query:"until" doc:"Only those that died before."`
-	Limit  int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
-	Cursor string    `query:"cursor" maxLength:"100" doc:"Where to go on: next_cursor of the page before, with all else as it was."`
+	Queue string    `query:"queue" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$"`
+	Kind  string    `query:"kind" maxLength:"100" pattern:"^[a-z0-9_]+(\\.[a-z0-9_]+){0,3}$"`
+	Error string    `query:"error" maxLength:"200" doc:"A part of the error's text, whatever the case."`
+	Since time.Time `query:"since" doc:"Only those that died then or later." example:"2027-03-28T09:00:00+02:00"`
+	Until time.Time `query:"until" doc:"Only those that died before."`
+	Limit int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	After string    `query:"after" maxLength:"100" doc:"Where to go on: next_cursor of the page before, with all else as it was."`
 }
 
 type listDeadOutput struct {
@@ -47,10 +47,10 @@ func (g *Gateway) listDead(ctx context.Context, in *listDeadInput) (*listDeadOut
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
 	page, err := g.store.Dead(ctx, streams.DeadQuery{
-		Queue: in.Queue, Kind: in.Kind, Error: in.Error, Since: in.Since, Until: in.Until, Limit: in.Limit, Cursor: in.Cursor,
+		Queue: in.Queue, Kind: in.Kind, Error: in.Error, Since: in.Since, Until: in.Until, Limit: in.Limit, Cursor: in.After,
 	})
 	if errors.Is(err, millrace.ErrInvalid) {
-		return nil, refusedFor("query.cursor", err)
+		return nil, refusedFor("query.after", err)
 	}
 	if err != nil {
 		return nil, err

@@ -81,7 +81,7 @@ func TestDeadOverHTTP(t *testing.T) {
 	if first["id"] != "c" || first["error"] != "no luck" || first["tried"] != json.Number("1") || first["died_at"] == nil {
 		t.Errorf("%v", first)
 	}
-	_, page = ask(t, "GET", url+"/v1/dead?error=luck&cursor="+page["next_cursor"].(string), "")
+	_, page = ask(t, "GET", url+"/v1/dead?error=luck&after="+page["next_cursor"].(string), "")
 	if tasks, _ := page["tasks"].([]any); len(tasks) != 1 || page["next_cursor"] != nil {
 		t.Errorf("%v", page)
 	}
@@ -135,7 +135,7 @@ func TestDeadRefused(t *testing.T) {
 	}{
 		{"GET", "/v1/dead?limit=0", "", 422},
 		{"GET", "/v1/dead?limit=201", "", 422},
-		{"GET", "/v1/dead?cursor=!", "", 422},
+		{"GET", "/v1/dead?after=!", "", 422},
 		{"GET", "/v1/dead?since=yesterday", "", 422},
 		{"GET", "/v1/dead?queue=*", "", 422},
 		{"GET", "/v1/dead?kind=a..b", "", 422},

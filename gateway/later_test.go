@@ -161,7 +161,7 @@ func TestListTasks(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, second := ask(t, "POST", url+"/v1/tasks", `{"kind":"mail.send","queue":"bulk","delay":"1h"}`)
-	ask(t, "POST", url+"/v1/tasks", `{"kind":"nobody.knows.it"}`)
+	_, third := ask(t, "POST", url+"/v1/tasks", `{"kind":"nobody.knows.it","queue":"critical","args":{"to":"Ann"}}`)
 	list := func(query string) (ids []string, next string) {
 		_, page := ask(t, "GET", url+"/v1/tasks"+query, "")
 		for _, task := range page["tasks"].([]any) {
@@ -176,6 +176,8 @@ func TestListTasks(t *testing.T) {
 	one, two := first["id"].(string), second["id"].(string)
 	for query, want := range map[string][]string{
 		"?kind=echo": {one}, "?queue=bulk": {two}, "?state=scheduled": {two}, "?state=succeeded": {one}, "?state=failed": nil, "?limit=1&kind=mail.send": {two},
+		"?tag=a": {one}, "?tag=b": nil, "?q=SECRET": {one}, "?q=ann": {third["id"].(string)}, "?q=nowhere": nil, "?error=no+handler&state=failed": nil,
+		"?kind=mail.send&since=2126-01-01T00:00:00Z": nil, "?kind=mail.send&until=2126-01-01T00:00:00Z": {two},
 	} {
 		if ids, _ := list(query); !slices.Equal(ids, want) {
 			t.Errorf("%s: %v, want %v", query, ids, want)
@@ -184,7 +186,7 @@ func TestListTasks(t *testing.T) {
 	ids, next := list("?limit=1&queue=default")
 	for next != "" {
 		var more []string
-		more, next = list("?limit=1&queue=default&cursor=" + next)
+		more, next = list("?limit=1&queue=default&after=" + next)
 		ids = append(ids, more...)
 	}
 	if !slices.Contains(ids, one) || slices.Contains(ids, two) {
@@ -192,7 +194,8 @@ func TestListTasks(t *testing.T) {
 	}
 	for query, want := range map[string]string{
 		"?state=lost": "query.state", "?limit=0": "query.limit", "?limit=201": "query.limit", "?limit=x": "query.limit",
-		"?kind=A": "query.kind", "?queue=*": "query.queue", "?cursor=x": "query.cursor", "?order=age": "query.order",
+		"?kind=A": "query.kind", "?queue=*": "query.queue", "?after=x": "query.after", "?order=age": "query.order",
+		"?since=noon": "query.since", "?until=1": "query.until",
 	} {
 		resp, p := ask(t, "GET", url+"/v1/tasks"+query, "")
 		wantViolations(t, resp, p, want)

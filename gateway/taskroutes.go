@@ -23,7 +23,7 @@ func (g *Gateway) taskRoutes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "list-tasks", Method: http.MethodGet, Path: "/v1/tasks", Tags: []string{"tasks"},
 		Summary:     "List tasks",
-		Description: "Lists the tasks that have a record or wait for their time, the one that changed last first: all that are scheduled, retrying, or recently finished, and those that run again or for long. A task in its first run, or waiting for a worker, has no record yet and is not listed.",
+		Description: "Finds tasks by what they are and say, whatever their state, the one first that changed last. A finished one is found for as long as its record is kept. Of a long list only so much is looked at for one page: searched_until says how far.",
 		Errors:      []int{422, 503},
 	}, g.listTasks)
 	register(a, huma.Operation{

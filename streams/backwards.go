@@ -18,10 +18,15 @@ import (
 type backwards[T any] struct {
 	stream string
 	accept func(stored) (T, bool)
+	// settle looks once more at what was accepted of a window, if it is set.
+	settle func(context.Context, []placed[T]) ([]placed[T], error)
 
 	from   uint64      // the sequence at which it ends; zero: at the first
 	found  []placed[T] // what was read and is not taken yet, the newest first
 	before uint64      // the sequence before which it goes on behind found; zero: at the end
+	looked int         // how many messages were looked at
+	oldest time.Time   // when the last one of them was written
+	width  uint64      // of the next window
 }
 
 // placed is what was made of a message, and where that lies.
@@ -37,50 +42,129 @@ const (
 	maxWindow  = 64 * maxBatch
 )
 
-// fill finds up to limit messages.
-func (l *backwards[T]) fill(ctx context.Context, s *Store, limit int) error {
+// open finds out where it begins and ends: it leaves out what was written before since,
+// and what was not before until. A zero time is none.
+func (l *backwards[T]) open(ctx context.Context, s *Store, since, until time.Time) error {
 	first, last, err := s.bounds(ctx, l.stream)
 	if err != nil {
 		return err
 	}
-	first = max(first, l.from)
+	l.from = max(first, l.from)
 	if l.before == 0 || l.before > last+1 {
 		l.before = last + 1
 	}
-	width := uint64(min(maxBatch, max(64, 2*limit)))
+	if !since.IsZero() {
+		from, err := s.firstSince(ctx, l.stream, since, last)
+		if err != nil {
+			return fmt.Errorf("list %s: %w", l.stream, err)
+		}
+		l.from = max(l.from, from)
+	}
+	if !until.IsZero() {
+		before, err := s.firstSince(ctx, l.stream, until, last)
+		if err != nil {
+			return fmt.Errorf("list %s: %w", l.stream, err)
+		}
+		l.before = min(l.before, before)
+	}
+	l.end()
+	return nil
+}
+
+// fill finds up to limit messages.
+func (l *backwards[T]) fill(ctx context.Context, s *Store, limit int) error {
 	for range listRounds {
-		if l.before <= first {
+		if l.done() || len(l.found) == limit {
 			break
 		}
-		from := max(first, l.before-min(l.before, width))
-		some, whole, err := s.window(ctx, l.stream, from, l.before)
-		if err != nil {
+		if err := l.read(ctx, s, limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end notes that there is nothing before it, if so.
+func (l *backwards[T]) end() {
+	if l.before <= l.from {
+		l.before = 1
+	}
+}
+
+// done reports whether all was read.
+func (l *backwards[T]) done() bool { return l.before == 1 }
+
+// upTo is when the next one was written at the latest.
+func (l *backwards[T]) upTo() time.Time {
+	switch {
+	case len(l.found) > 0:
+		return l.found[0].written
+	case l.done():
+		return time.Time{}
+	case l.oldest.IsZero():
+		return endOfTime
+	default:
+		return l.oldest
+	}
+}
+
+// endOfTime is after everything.
+var endOfTime = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+// read looks at one window. Up to limit messages are found then, or some more if there
+// is something to settle.
+func (l *backwards[T]) read(ctx context.Context, s *Store, limit int) error {
+	if l.width == 0 {
+		l.width = uint64(min(maxBatch, max(64, 2*limit)))
+	}
+	var some []stored
+	var from uint64
+	for whole := false; !whole; {
+		from = max(l.from, l.before-min(l.before, l.width))
+		var err error
+		if some, whole, err = s.window(ctx, l.stream, from, l.before); err != nil {
 			return err
 		}
 		if !whole {
-			width = max(1, width/2)
+			l.width = max(1, l.width/2)
+		}
+	}
+	var accepted []placed[T]
+	l.before = from
+	for _, st := range slices.Backward(some) {
+		l.looked, l.oldest = l.looked+1, st.time
+		v, ok := l.accept(st)
+		if !ok {
 			continue
 		}
-		for _, st := range slices.Backward(some) {
-			v, ok := l.accept(st)
-			if !ok {
-				continue
-			}
-			l.found = append(l.found, placed[T]{v, st.time, st.seq})
-			if len(l.found) == limit {
-				l.before = st.seq
-				return nil
-			}
-		}
-		l.before = from
-		if sparse := uint64(len(some)) < width/4; width < maxBatch || sparse {
-			width = min(2*width, maxWindow)
+		accepted = append(accepted, placed[T]{v, st.time, st.seq})
+		if l.settle == nil && len(l.found)+len(accepted) == limit {
+			l.before = st.seq
+			break
 		}
 	}
-	if l.before <= first {
-		l.before = 1 // there is nothing before that
+	if sparse := uint64(len(some)) < l.width/4; l.width < maxBatch || sparse {
+		l.width = min(2*l.width, maxWindow)
 	}
+	if l.settle != nil && len(accepted) > 0 {
+		var err error
+		if accepted, err = l.settle(ctx, accepted); err != nil {
+			return err
+		}
+	}
+	l.found = append(l.found, accepted...)
+	l.end()
 	return nil
+}
+
+// firstSince is the sequence of the first message that was written at that time or
+// later, or the one after last.
+func (s *Store) firstSince(ctx context.Context, stream string, since time.Time, last uint64) (uint64, error) {
+	found, _, err := s.getDirect(ctx, stream, 1, directGet{NextBy: ">", Batch: 1, StartTime: &since})
+	if err != nil || len(found) == 0 {
+		return last + 1, err
+	}
+	return found[0].seq, nil
 }
 
 // window reads what lies from one sequence up to another. whole is false if that was

@@ -83,22 +83,15 @@ func (s *Store) searchDead(ctx context.Context, q DeadQuery) (*backwards[DeadEnt
 		}
 		l.before = before
 	}
-	from, before, err := s.deadBetween(ctx, q.Since, q.Until)
-	if err != nil {
+	if err := l.open(ctx, s, q.Since, q.Until); err != nil {
 		return nil, nil, err
 	}
-	if l.from = from; l.before == 0 || before < l.before {
-		l.before = before
-	}
-	page := &DeadPage{}
-	l.accept = func(st stored) (DeadEntry, bool) {
-		page.SearchedUntil = st.time
-		return q.match(st)
-	}
+	l.accept = q.match
 	if err := l.fill(ctx, s, min(max(q.Limit, 1), MaxDead)); err != nil {
 		return nil, nil, err
 	}
-	if l.before > 1 {
+	page := &DeadPage{SearchedUntil: l.oldest}
+	if !l.done() {
 		page.Next = deadCursor(l.before)
 	}
 	return l, page, nil
@@ -106,33 +99,6 @@ func (s *Store) searchDead(ctx context.Context, q DeadQuery) (*backwards[DeadEnt
 
 // deadCursor is where a list goes on with what lies before a sequence.
 func deadCursor(before uint64) string { return strconv.FormatUint(before, 36) }
-
-// deadBetween are the first sequence of those who died at since or later, and the one
-// behind the last who died before until.
-func (s *Store) deadBetween(ctx context.Context, since, until time.Time) (from, before uint64, err error) {
-	_, last, err := s.bounds(ctx, deadStream)
-	if err != nil {
-		return 0, 0, err
-	}
-	at := func(t time.Time) (uint64, error) {
-		found, _, err := s.getDirect(ctx, deadStream, 1, directGet{NextBy: ">", Batch: 1, StartTime: &t})
-		if err != nil || len(found) == 0 {
-			return last + 1, err
-		}
-		return found[0].seq, nil
-	}
-	from, before = 1, last+1
-	if !since.IsZero() {
-		from, err = at(since)
-	}
-	if err == nil && !until.IsZero() {
-		before, err = at(until)
-	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("search the dead: %w", err)
-	}
-	return from, before, nil
-}
 
 // match reads a dead task, if it is one that is meant.
 func (q DeadQuery) match(st stored) (DeadEntry, bool) {

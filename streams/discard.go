@@ -73,16 +73,16 @@ func (s *Store) DiscardAll(ctx context.Context, q DeadQuery, confirm int) (int, 
 
 // deadSequences are where the dead tasks lie that match.
 func (s *Store) deadSequences(ctx context.Context, q DeadQuery) ([]uint64, error) {
-	from, before, err := s.deadBetween(ctx, q.Since, q.Until)
-	if err != nil {
+	l := &backwards[DeadEntry]{stream: deadStream}
+	if err := l.open(ctx, s, q.Since, q.Until); err != nil {
 		return nil, err
 	}
 	var all []uint64
 	sought := 0
-	err = s.scanPages(ctx, deadStream, deadFilter(q.Queue, q.Kind), from, func(page []stored) (bool, error) {
+	err := s.scanPages(ctx, deadStream, deadFilter(q.Queue, q.Kind), l.from, func(page []stored) (bool, error) {
 		var some []placed[DeadEntry]
 		for _, st := range page {
-			if st.seq >= before {
+			if st.seq >= l.before {
 				break
 			}
 			if d, ok := q.match(st); ok {
@@ -101,7 +101,7 @@ func (s *Store) deadSequences(ctx context.Context, q DeadQuery) ([]uint64, error
 		if sought += len(page); sought > maxSought || len(all) > maxCounted {
 			return false, fmt.Errorf("%w: these are more than can be discarded at once, which is %d that match among %d: say of which queue and kind, or since and until when", millrace.ErrInvalid, maxCounted, maxSought)
 		}
-		return len(page) > 0 && page[len(page)-1].seq < before, nil
+		return len(page) > 0 && page[len(page)-1].seq < l.before, nil
 	})
 	return all, err
 }

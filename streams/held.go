@@ -224,13 +224,7 @@ func (s *Store) lookupHeld(ctx context.Context, id string) (Found, bool, error) 
 		return Found{}, false, err
 	}
 	latest := found[len(found)-1]
-	t := latest.Task
-	return Found{
-		Record: millrace.Record{
-			ID: id, Kind: t.Kind, Queue: t.Queue, State: millrace.Pending, Tags: t.Tags, SubmittedAt: t.SubmittedAt, HeldBy: latest.limit, Redrives: t.Redrives,
-		},
-		Version: fmt.Sprintf("held%d", latest.seq),
-	}, true, nil
+	return Found{Record: latest.record(), Version: fmt.Sprintf("held%d", latest.seq)}, true, nil
 }
 
 // place is a task's place in a line.
@@ -238,6 +232,14 @@ type place struct {
 	held
 	limit string
 	seq   uint64
+}
+
+// record is what there is to say of a task that stands in a line and has none.
+func (p place) record() millrace.Record {
+	t := p.Task
+	return millrace.Record{
+		ID: t.ID, Kind: t.Kind, Queue: t.Queue, State: millrace.Pending, Tags: t.Tags, SubmittedAt: t.SubmittedAt, HeldBy: p.limit, Redrives: t.Redrives,
+	}
 }
 
 // inLine returns the places of a task, the last one last.

@@ -34,13 +34,16 @@ func (l Ledger) FirstEvents(ctx context.Context, before uint64, limit int, accep
 			return f, number == "1" && accept(f)
 		},
 	}
+	if err := index.open(ctx, l.store, time.Time{}, time.Time{}); err != nil {
+		return nil, 0, err
+	}
 	if err := index.fill(ctx, l.store, limit); err != nil {
 		return nil, 0, err
 	}
 	for _, p := range index.found {
 		events = append(events, p.value)
 	}
-	if index.before > 1 {
+	if !index.done() {
 		next = index.before
 	}
 	return events, next, nil

@@ -65,6 +65,22 @@ func (s *Store) lastOf(ctx context.Context, stream string, most int, filters []s
 	}
 }
 
+// lastByAll is lastBy for any number of filters that match a few subjects each.
+func (s *Store) lastByAll(ctx context.Context, stream string, filters []string) ([]stored, error) {
+	var all []stored
+	for some := range slices.Chunk(filters, maxFilters) {
+		found, err := s.lastOf(ctx, stream, maxListed-1, some)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// maxFilters is how many filters are asked for at once.
+const maxFilters = 250
+
 // scan calls visit with every message of the subjects that match filter, in the
 // order in which they were written, until that returns false. What is written
 // meanwhile may be seen or not.

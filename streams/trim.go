@@ -57,7 +57,7 @@ func (s *Store) trim(ctx context.Context, queue string, keep Retention) (uint64,
 	if err := consumers.Err(); err != nil || !found || listed < before.Consumers {
 		return 0, err
 	}
-	old, err := s.firstSince(ctx, queue, time.Now().Add(-keep.Age), before.LastSeq)
+	old, err := s.firstSince(ctx, taskStream(queue), time.Now().Add(-keep.Age), before.LastSeq)
 	if err != nil {
 		return 0, err
 	}
@@ -99,16 +99,6 @@ func firstNeeded(c *jetstream.ConsumerInfo, last uint64) uint64 {
 func trimTo(needed, old, tasks uint64) uint64 {
 	beyond := needed - min(needed, tasks)
 	return min(needed, max(beyond, old))
-}
-
-// firstSince is the sequence of the first task that was written at that time or
-// later, or the one after last.
-func (s *Store) firstSince(ctx context.Context, queue string, since time.Time, last uint64) (uint64, error) {
-	found, _, err := s.getDirect(ctx, taskStream(queue), 1, directGet{NextBy: "tasks." + queue + ".>", Batch: 1, StartTime: &since})
-	if err != nil || len(found) == 0 {
-		return last + 1, err
-	}
-	return found[0].seq, nil
 }
 
 // TrimDue removes what was due and has been moved, all at once, and returns how much

@@ -158,7 +158,7 @@ func astray() []badRequest {
 		{"a path that climbs", "GET /v1/tasks/../../etc/passwd", "", "", 404},
 		{"wrong method", "DELETE /v1/orders/a", "", "", 405},
 		{"list of what has no list", "GET /v1/tasks?state=lost", "", "", 422},
-		{"list from nowhere", "GET /v1/tasks?cursor=z-z", "", "", 422},
+		{"list from nowhere", "GET /v1/tasks?after=z-z", "", "", 422},
 		{"list without end", "GET /v1/tasks?limit=1000000", "", "", 422},
 		{"cancel what never was", "DELETE /v1/tasks/never", "", "", 404},
 		{"cancel all", "DELETE /v1/tasks/*", "", "", 422},

@@ -20,26 +20,11 @@ type deadCmd struct {
 
 // deadFlags say which dead tasks are meant.
 type deadFlags struct {
-	Queue string   `name:"in-queue" help:"Only those of this queue."`
-	Kind  string   `help:"Only those of this kind."`
-	Error string   `help:"Only those with this in their error's text, whatever the case."`
-	Since deadTime `help:"Only those that died then or later: a time such as 2027-03-28T09:00:00+02:00, or how long ago, as in 2h." placeholder:"TIME"`
-	Until deadTime `help:"Only those that died before." placeholder:"TIME"`
-}
-
-// deadTime is a time, as it is said or as how long ago it was.
-type deadTime string
-
-func (d *deadTime) UnmarshalText(text []byte) error {
-	if ago, err := time.ParseDuration(string(text)); err == nil {
-		*d = deadTime(time.Now().Add(-ago).UTC().Format(time.RFC3339))
-		return nil
-	}
-	if _, err := time.Parse(time.RFC3339, string(text)); err != nil {
-		return fmt.Errorf("%q is neither a time such as 2027-03-28T09:00:00+02:00 nor how long ago, as in 2h", text)
-	}
-	*d = deadTime(text)
-	return nil
+	Queue string `name:"in-queue" help:"Only those of this queue."`
+	Kind  string `help:"Only those of this kind."`
+	Error string `help:"Only those with this in their error's text, whatever the case."`
+	Since moment `help:"Only those that died then or later: a time such as 2027-03-28T09:00:00+02:00, or how long ago, as in 2h." placeholder:"TIME"`
+	Until moment `help:"Only those that died before." placeholder:"TIME"`
 }
 
 // filter is what the flags say, by the API's names.
@@ -103,7 +88,7 @@ func (c *deadListCmd) Run(ctx context.Context, io stdio) error {
 		query.Set(name, value)
 	}
 	list := newTable(io.out, c.JSON, "ID", "KIND", "QUEUE", "TRIED", "REDRIVEN", "DIED", "ERROR")
-	err := c.pages(ctx, io, "/v1/dead", "tasks", "cursor", query, c.pageFlags, func(one json.RawMessage) error {
+	err := c.pages(ctx, io, "/v1/dead", "tasks", query, c.pageFlags, func(one json.RawMessage) error {
 		var d listedDead
 		if err := json.Unmarshal(one, &d); err != nil {
 			return fmt.Errorf("the server's answer is no list of dead tasks: %w", err)

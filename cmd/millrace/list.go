@@ -14,10 +14,30 @@ import (
 
 type taskListCmd struct {
 	clientFlags
-	State string `help:"Only those in this state: scheduled, running, retrying, succeeded, failed or cancelled."`
-	Kind  string `help:"Only those of this kind."`
-	Queue string `name:"in-queue" help:"Only those of this queue."`
+	State  string `help:"Only those in this state: pending, scheduled, running, retrying, succeeded, failed or cancelled."`
+	Queue  string `name:"in-queue" help:"Only those of this queue."`
+	Kind   string `help:"Only those of this kind."`
+	Tag    string `help:"Only those with this tag."`
+	Error  string `help:"Only those with this in their error's text, whatever the case."`
+	Search string `help:"Only those with this in their id, kind, tags, error, args or result, whatever the case." placeholder:"TEXT"`
+	Since  moment `help:"Only those that last changed then or later: a time such as 2027-03-28T09:00:00+02:00, or how long ago, as in 2h." placeholder:"TIME"`
+	Until  moment `help:"Only those that last changed before." placeholder:"TIME"`
 	pageFlags
+}
+
+// moment is a time, as it is said or as how long ago it was.
+type moment string
+
+func (m *moment) UnmarshalText(text []byte) error {
+	if ago, err := time.ParseDuration(string(text)); err == nil {
+		*m = moment(time.Now().Add(-ago).UTC().Format(time.RFC3339))
+		return nil
+	}
+	if _, err := time.Parse(time.RFC3339, string(text)); err != nil {
+		return fmt.Errorf("%q is neither a time such as 2027-03-28T09:00:00+02:00 nor how long ago, as in 2h", text)
+	}
+	*m = moment(text)
+	return nil
 }
 
 // listedTask is what the table shows of a task.
@@ -31,13 +51,16 @@ type listedTask struct {
 // Run lists page by page.
 func (c *taskListCmd) Run(ctx context.Context, io stdio) error {
 	query := url.Values{}
-	for name, value := range map[string]string{"state": c.State, "kind": c.Kind, "queue": c.Queue} {
+	for name, value := range map[string]string{
+		"state": c.State, "queue": c.Queue, "kind": c.Kind, "tag": c.Tag, "error": c.Error, "q": c.Search,
+		"since": string(c.Since), "until": string(c.Until),
+	} {
 		if value != "" {
 			query.Set(name, value)
 		}
 	}
 	list := newTable(io.out, c.JSON, "ID", "STATE", "KIND", "QUEUE", "TRIED", "SUBMITTED", "NEXT", "ERROR")
-	err := c.pages(ctx, io, "/v1/tasks", "tasks", "cursor", query, c.pageFlags, func(one json.RawMessage) error {
+	err := c.pages(ctx, io, "/v1/tasks", "tasks", query, c.pageFlags, func(one json.RawMessage) error {
 		var t listedTask
 		if err := json.Unmarshal(one, &t); err != nil {
 			return fmt.Errorf("the server's answer is no list of tasks: %w", err)
@@ -47,7 +70,7 @@ func (c *taskListCmd) Run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
-	return list.end("No such task has a record. One that waits for a worker, or is in its first run, has none yet.")
+	return list.end("There is no such task. A finished one is found for as long as its record is kept.")
 }
 
 // table is a list as it is printed: in columns, or with --json an object a line.

@@ -107,7 +107,7 @@ func (c *orderListCmd) Run(ctx context.Context, io stdio) error {
 		query.Set("refund_due", "true")
 	}
 	list := newTable(io.out, c.JSON, "ID", "STATE", "REFERENCE", "CUSTOMER", "TOTAL", "PLACED", "CHANGED", "REFUND")
-	err := c.pages(ctx, io, "/v1/orders", "orders", "after", query, c.pageFlags, func(one json.RawMessage) error {
+	err := c.pages(ctx, io, "/v1/orders", "orders", query, c.pageFlags, func(one json.RawMessage) error {
 		var o listedOrder
 		if err := json.Unmarshal(one, &o); err != nil {
 			return fmt.Errorf("the server's answer is no list of orders: %w", err)

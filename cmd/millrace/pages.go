@@ -21,21 +21,21 @@ type pageFlags struct {
 const perPage = 200
 
 // pages asks for one page after another of a list that says where the next begins,
-// which the next request has as the parameter cursor, until there are as many entries
+// which the next request has as the parameter after, until there are as many entries
 // as are wanted. If that is not all, it says how to go on.
-func (f clientFlags) pages(ctx context.Context, io stdio, path, name, cursor string, query url.Values, part pageFlags, each func(json.RawMessage) error) error {
+func (f clientFlags) pages(ctx context.Context, io stdio, path, name string, query url.Values, part pageFlags, each func(json.RawMessage) error) error {
 	if part.Limit < 1 {
 		return fmt.Errorf("--limit must be 1 or more, not %d", part.Limit)
 	}
 	next := part.After
 	for left := part.Limit; left > 0; {
 		if next != "" {
-			query.Set(cursor, next)
+			query.Set("after", next)
 		}
 		query.Set("limit", strconv.Itoa(min(left, perPage)))
 		answer, err := f.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, nil)
 		if err != nil {
-			return noPlace(err, cursor, part.After)
+			return noPlace(err, part.After)
 		}
 		var all []json.RawMessage
 		if all, next, err = readPage(answer, name); err != nil {
@@ -56,9 +56,9 @@ func (f clientFlags) pages(ctx context.Context, io stdio, path, name, cursor str
 }
 
 // noPlace is err, in words of the flag if that is what is wrong.
-func noPlace(err error, cursor, after string) error {
+func noPlace(err error, after string) error {
 	var refused *problem
-	if !errors.As(err, &refused) || len(refused.Errors) != 1 || refused.Errors[0].Location != "query."+cursor {
+	if !errors.As(err, &refused) || len(refused.Errors) != 1 || refused.Errors[0].Location != "query.after" {
 		return err
 	}
 	return fmt.Errorf("--after %s is no place in this list: take what it said when it ended at its limit, with the other flags as they were", shellWord(after))

@@ -86,7 +86,7 @@ type listedStock struct {
 // Run lists page by page.
 func (c *stockListCmd) Run(ctx context.Context, io stdio) error {
 	list := newTable(io.out, c.JSON, "SKU", "ON HAND", "RESERVED", "AVAILABLE", "SOLD", "CHANGED")
-	err := c.pages(ctx, io, "/v1/stock", "stock", "after", url.Values{}, c.pageFlags, func(one json.RawMessage) error {
+	err := c.pages(ctx, io, "/v1/stock", "stock", url.Values{}, c.pageFlags, func(one json.RawMessage) error {
 		var s listedStock
 		if err := json.Unmarshal(one, &s); err != nil {
 			return fmt.Errorf("the server's answer is no list of stock: %w", err)

@@ -17,7 +17,7 @@ type taskCmd struct {
 	Get    taskGetCmd    `cmd:"" help:"Show a task."`
 	Wait   taskWaitCmd   `cmd:"" help:"Wait until a task is finished, and show it. Exits 1 if it did not succeed."`
 	Cancel taskCancelCmd `cmd:"" help:"Call tasks off, also running ones, and show them. Exits 1 if any has succeeded or failed already."`
-	List   taskListCmd   `cmd:"" help:"List tasks that wait for their time, run again, or have finished, the one that changed last first. One in its first run, or waiting for its first worker, has no record yet and is not listed."`
+	List   taskListCmd   `cmd:"" help:"Find tasks by what they are and say, whatever their state, the one that changed last first."`
 }
 
 type taskSubmitCmd struct {
