@@ -71,7 +71,7 @@ type bar struct {
 	limit  float64
 }
 
-// measurements in the order of the table: issue 2 has the bars.
+// measurements in the order of the table.
 func measurements() []measurement {
 	latencies := []figure{p50, p99}
 	both := func(bars ...bar) map[string][]bar { return map[string][]bar{"synced": bars, "1s": bars} }
@@ -173,6 +173,24 @@ func measurements() []measurement {
 				figures: []figure{memory}, bars: both(bar{memory, 250}),
 			},
 		}, own: true},
+		{name: "find", run: find, rows: []row{
+			{
+				name: "find", title: "of 1,000,000 finished tasks, list the newest 100 with a tag that one in a hundred has",
+				figures: latencies, bars: both(bar{p99, 300}),
+			},
+			{
+				name: "findMemory", title: "more resident memory meanwhile",
+				figures: []figure{memory}, bars: both(bar{memory, 100}),
+			},
+			{
+				name: "findNone", title: "and those with a tag that none has: each of all its pages",
+				figures: latencies, bars: both(bar{p99, 300}),
+			},
+			{
+				name: "findNoneMemory", title: "more resident memory meanwhile",
+				figures: []figure{memory},
+			},
+		}},
 		{name: "million", run: million, rows: []row{
 			{
 				name: "million", title: "1,000,000 queued: rate of submissions, 64 connections, of that with none",

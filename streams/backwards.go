@@ -36,10 +36,14 @@ type placed[T any] struct {
 	seq     uint64
 }
 
-// So many windows are looked at for one page at most, and so wide is one.
+// listTime is for how long messages are looked at for one page. What takes longer goes on
+// with the next one.
+const listTime = 200 * time.Millisecond
+
+// So wide is a window, where there is a message at every place, and where there are few.
 const (
-	listRounds = 16
-	maxWindow  = 64 * maxBatch
+	denseWindow = 16 * maxBatch
+	maxWindow   = 64 * maxBatch
 )
 
 // open finds out where it begins and ends: it leaves out what was written before since,
@@ -71,14 +75,14 @@ func (l *backwards[T]) open(ctx context.Context, s *Store, since, until time.Tim
 	return nil
 }
 
-// fill finds up to limit messages.
+// fill finds up to limit messages, as far as time allows.
 func (l *backwards[T]) fill(ctx context.Context, s *Store, limit int) error {
-	for range listRounds {
-		if l.done() || len(l.found) == limit {
-			break
-		}
+	for until := time.Now().Add(listTime); !l.done() && len(l.found) < limit; {
 		if err := l.read(ctx, s, limit); err != nil {
 			return err
+		}
+		if time.Now().After(until) {
+			break
 		}
 	}
 	return nil
@@ -117,34 +121,40 @@ func (l *backwards[T]) read(ctx context.Context, s *Store, limit int) error {
 	if l.width == 0 {
 		l.width = uint64(min(maxBatch, max(64, 2*limit)))
 	}
-	var some []stored
+	var accepted []placed[T]
+	var oldest time.Time
 	var from uint64
+	looked := 0
 	for whole := false; !whole; {
-		from = max(l.from, l.before-min(l.before, l.width))
+		from, accepted, looked = max(l.from, l.before-min(l.before, l.width)), nil, 0
 		var err error
-		if some, whole, err = s.window(ctx, l.stream, from, l.before); err != nil {
-			return err
+		whole, err = s.stretch(ctx, l.stream, from, l.before, func(st stored) {
+			if looked++; looked == 1 {
+				oldest = st.time
+			}
+			if v, ok := l.accept(st); ok {
+				accepted = append(accepted, placed[T]{v, st.time, st.seq})
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("list %s: %w", l.stream, err)
 		}
 		if !whole {
 			l.width = max(1, l.width/2)
 		}
 	}
-	var accepted []placed[T]
-	l.before = from
-	for _, st := range slices.Backward(some) {
-		l.looked, l.oldest = l.looked+1, st.time
-		v, ok := l.accept(st)
-		if !ok {
-			continue
-		}
-		accepted = append(accepted, placed[T]{v, st.time, st.seq})
-		if l.settle == nil && len(l.found)+len(accepted) == limit {
-			l.before = st.seq
-			break
-		}
+	if looked > 0 {
+		l.looked, l.oldest = l.looked+looked, oldest
 	}
-	if sparse := uint64(len(some)) < l.width/4; l.width < maxBatch || sparse {
-		l.width = min(2*l.width, maxWindow)
+	slices.Reverse(accepted)
+	l.before = from
+	if most := limit - len(l.found); l.settle == nil && len(accepted) >= most {
+		accepted = accepted[:most]
+		l.before, l.oldest = accepted[most-1].seq, accepted[most-1].written
+	}
+	// It grows where little is left of what was written, or little is sought.
+	if width := 2 * l.width; width <= denseWindow || uint64(looked) < l.width/4 {
+		l.width = min(width, maxWindow)
 	}
 	if l.settle != nil && len(accepted) > 0 {
 		var err error
@@ -173,7 +183,7 @@ func (s *Store) window(ctx context.Context, stream string, from, before uint64) 
 	batch := int(min(maxBatch, before-from))
 	some, end, err := s.getDirect(ctx, stream, batch, directGet{NextBy: ">", Batch: batch, MaxBytes: maxLooked, Seq: from})
 	if err != nil {
-		return nil, false, fmt.Errorf("list %s: %w", stream, err)
+		return nil, false, err
 	}
 	left := end.Get("Nats-Num-Pending")
 	whole = left == "" || left == "0" || len(some) == 0 || some[len(some)-1].seq+1 >= before

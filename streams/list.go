@@ -66,10 +66,6 @@ type ListPage struct {
 	ArgsGone int
 }
 
-// listTime is for how long tasks are looked at for one page. What takes longer goes on
-// with the next one.
-const listTime = 200 * time.Millisecond
-
 // List returns the tasks that match, whatever their state, the one first that changed
 // last. A page may have fewer than asked for, even none, and not be the last: of a long
 // list only so much is looked at for one page. What is nowhere any more, since its

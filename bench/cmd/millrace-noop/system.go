@@ -44,8 +44,10 @@ func (s *system) Fail(ctx context.Context, n int) error {
 func (s *system) fill(ctx context.Context, n int, kind string, id func(int) string) error {
 	args := workload.ArgsJSON()
 	batch := make([]millrace.RawTask, 0, fillBatch)
+	tags := make([][]string, 100)
+	tags[0] = []string{"rare"} // some to be found
 	for i := range n {
-		batch = append(batch, millrace.RawTask{ID: id(i), Kind: kind, Args: args, SubmittedAt: time.Now().UTC()})
+		batch = append(batch, millrace.RawTask{ID: id(i), Kind: kind, Args: args, SubmittedAt: time.Now().UTC(), Options: millrace.Options{Tags: tags[i%len(tags)]}})
 		if len(batch) == cap(batch) || i == n-1 {
 			if err := errors.Join(s.store.SubmitMany(ctx, batch)...); err != nil {
 				return err
