@@ -92,7 +92,7 @@ func (s *Store) passSome(ctx context.Context, limit string, some []place, most i
 		switch r := records[p.Task.ID]; {
 		case r == nil, p.Sequence > 0 && r.Parked == p.Sequence && !r.State.Final():
 			on = append(on, p)
-		case r.State.Final() && time.Since(r.FinishedAt) > leftAfter:
+		case r.State.Final() && (r.State != millrace.Cancelled || time.Since(r.FinishedAt) > leftAfter):
 			if err := s.leave(ctx, p.Task.ID, millrace.Pass{Limit: p.limit, Sequence: p.seq}); err != nil {
 				return past, err
 			}
@@ -130,8 +130,10 @@ func (s *Store) recordsOf(ctx context.Context, some []place) (map[string]*millra
 	return records, nil
 }
 
-// leftAfter is for how long a task that is done may have a place in a line: as long as
-// its worker may need to leave it, or to stop a handler whose task was cancelled.
+// leftAfter is for how long a task that was cancelled may have a place in a line: as long
+// as its worker may need to stop the handler. One that is done has no handler, and its
+// worker leaves the line at once. But a server that was killed may have the place back:
+// it forgets that a message was written over if what was written is gone as well.
 const leftAfter = time.Minute
 
 // goOn brings tasks to their next limit, or to their queue.

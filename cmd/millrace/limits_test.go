@@ -5,19 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"testing"
 	"time"
+
+	"millrace"
 )
 
 // ranTask is when a task ran to its end.
 type ranTask struct {
 	ID       string
 	State    string
-	Attempts []struct {
-		StartedAt time.Time `json:"started_at"`
-		EndedAt   time.Time `json:"ended_at"`
-	}
+	Attempts []millrace.Attempt
 }
 
 // A node is killed at random while tasks come in and run under limits: no key has two
@@ -35,28 +35,26 @@ func TestKilledUnderLimits(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	ids := make([][]string, keys)
+	accepted := make([][]string, keys)
 	submitted := make(chan struct{})
 	go func() {
 		defer close(submitted)
 		inParallel(keys, keys, func(key int) {
-			for n := range each {
+			for len(accepted[key]) < each {
+				r, err := api.send(ctx, http.MethodPost, "/v1/tasks", fmt.Sprintf(`{"kind":"demo.sleep","args":{"ms":20},"key":"customer:%d"}`, key))
 				var task ranTask
-				if err := poll(func() error { // as often as it takes
-					r, err := api.send(ctx, http.MethodPost, "/v1/tasks", fmt.Sprintf(`{"kind":"demo.sleep","args":{"ms":20},"key":"customer:%d"}`, key),
-						"Idempotency-Key", fmt.Sprintf("%d-%d", key, n))
-					if err == nil {
-						err = json.Unmarshal(r.body, &task)
-					}
-					if err != nil || r.status != http.StatusAccepted {
-						return fmt.Errorf("submit: %s, %w", r, err)
-					}
-					return nil
-				}); err != nil {
+				if err == nil && r.status == http.StatusAccepted {
+					err = json.Unmarshal(r.body, &task)
+				}
+				switch {
+				case ctx.Err() != nil:
 					t.Error(err)
 					return
+				case task.ID != "":
+					accepted[key] = append(accepted[key], task.ID)
+				default: // it may have been accepted all the same
+					time.Sleep(10 * time.Millisecond)
 				}
-				ids[key] = append(ids[key], task.ID)
 			}
 		})
 	}()
@@ -69,33 +67,41 @@ func TestKilledUnderLimits(t *testing.T) {
 		node.says(t, apiAddress)
 	}
 	<-submitted
+	eventually(t, func() error {
+		if s := broker.state(t, "HELD"); s.Msgs > 0 {
+			return fmt.Errorf("%d still stand in a line", s.Msgs)
+		}
+		return nil
+	})
 
+	ran := map[string]millrace.Attempt{}
 	type span struct {
-		id    string
 		start bool
 		at    time.Time
 	}
 	var all []span
-	for key, of := range ids {
-		var before ranTask
+	for _, id := range listed(ctx, t, api) {
+		if _, err := api.finished(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		var task ranTask
+		r, err := api.send(ctx, http.MethodGet, "/v1/tasks/"+id, "")
+		if err == nil {
+			err = json.Unmarshal(r.body, &task)
+		}
+		if err != nil || task.State != "succeeded" || len(task.Attempts) != 1 {
+			t.Fatalf("%s: %s, %v", id, r, err)
+		}
+		ran[id] = task.Attempts[0]
+		all = append(all, span{true, task.Attempts[0].StartedAt}, span{false, task.Attempts[0].EndedAt})
+	}
+	for key, of := range accepted {
+		var before millrace.Attempt
 		for _, id := range of {
-			if _, err := api.finished(ctx, id); err != nil {
-				t.Fatal(err)
+			if ran[id].StartedAt.Before(before.EndedAt) || ran[id].StartedAt.IsZero() {
+				t.Errorf("of the key %d, %s began at %s, and the one before had ended at %s", key, id, ran[id].StartedAt, before.EndedAt)
 			}
-			var task ranTask
-			r, err := api.send(ctx, http.MethodGet, "/v1/tasks/"+id, "")
-			if err == nil {
-				err = json.Unmarshal(r.body, &task)
-			}
-			if err != nil || task.State != "succeeded" || len(task.Attempts) != 1 {
-				t.Fatalf("%s: %s, %v", id, r, err)
-			}
-			ran := task.Attempts[0]
-			if before.ID != "" && ran.StartedAt.Before(before.Attempts[0].EndedAt) {
-				t.Errorf("of the key %d, %s began %s before %s had ended", key, id, before.Attempts[0].EndedAt.Sub(ran.StartedAt), before.ID)
-			}
-			before = task
-			all = append(all, span{id, true, ran.StartedAt}, span{id, false, ran.EndedAt})
+			before = ran[id]
 		}
 	}
 	slices.SortFunc(all, func(a, b span) int { return a.at.Compare(b.at) })
@@ -106,13 +112,31 @@ func TestKilledUnderLimits(t *testing.T) {
 		}
 		most = max(most, running)
 	}
-	if t.Logf("%d tasks, %d at once at most", len(all)/2, most); most > limit || len(all)/2 != keys*each {
-		t.Errorf("%d tasks ran, want %d, and %d at once, want %d at most", len(all)/2, keys*each, most, limit)
+	if t.Logf("%d tasks, %d at once at most", len(all)/2, most); most > limit || len(all)/2 < keys*each {
+		t.Errorf("%d tasks ran, want %d or more, and %d at once, want %d at most", len(all)/2, keys*each, most, limit)
 	}
-	eventually(t, func() error {
-		if s := broker.state(t, "HELD"); s.Msgs > 0 {
-			return fmt.Errorf("%d still stand in a line", s.Msgs)
+}
+
+// listed are the ids of all tasks, whatever became of them.
+func listed(ctx context.Context, t *testing.T, api *client) (ids []string) {
+	t.Helper()
+	for after := ""; ; {
+		var page struct {
+			Tasks []ranTask `json:"tasks"`
+			Next  string    `json:"next_cursor"`
 		}
-		return nil
-	})
+		r, err := api.send(ctx, http.MethodGet, "/v1/tasks?limit=200&after="+url.QueryEscape(after), "")
+		if err == nil {
+			err = json.Unmarshal(r.body, &page)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range page.Tasks {
+			ids = append(ids, task.ID)
+		}
+		if after = page.Next; after == "" {
+			return ids
+		}
+	}
 }
