@@ -22,7 +22,8 @@ import (
 //	its task has it         reject, return or replace
 //
 // A key is not given back: nobody writes when a task begins or finishes. Who comes next
-// looks what became of the task.
+// looks what became of the task, and so does [Store.SweepUnique] for those that nobody
+// asks for.
 type uniqueEntry struct {
 	Task  millrace.RawTask     `json:"task"`
 	Due   time.Time            `json:"due,omitzero"`
@@ -32,12 +33,8 @@ type uniqueEntry struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
-const (
-	// claimTime is longer than anybody takes to submit a task whose key it has.
-	claimTime = 30 * time.Second
-	// keptKey is for how long a key is kept, from when its task is due, if nobody asks.
-	keptKey = time.Duration(millrace.MaxResultTTL)
-)
+// claimTime is longer than anybody takes to submit a task whose key it has.
+const claimTime = 30 * time.Second
 
 // Holding is what became of a unique submission.
 type Holding struct {
@@ -81,7 +78,7 @@ func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time
 		if err != nil {
 			return Holding{}, fmt.Errorf("%w: %w", millrace.ErrInvalid, err)
 		}
-		found, revision, err := bucket.Get(ctx, key)
+		found, revision, err := s.uniqueKeys.get(ctx, key)
 		if err != nil && !errors.Is(err, millrace.ErrNotFound) {
 			return Holding{}, err
 		}
@@ -125,11 +122,10 @@ func newUniqueEntry(task millrace.RawTask, at time.Time, u millrace.Unique) (e u
 	if at.After(now) {
 		e.Due = at.UTC()
 	}
-	ttl = keptKey + max(0, at.Sub(now))
 	if e.While == millrace.WhileFor {
 		e.Until, ttl = now.Add(u.For).UTC(), u.For+time.Second
 	}
-	return e, min(ttl, keptKey)
+	return e, ttl // the others are kept until they are swept
 }
 
 // submitHolder submits the task that has a key, if that was not done.
