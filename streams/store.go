@@ -27,23 +27,23 @@ import (
 // Store is a connection to the broker. It is safe for many goroutines, and one
 // a process is enough.
 type Store struct {
-	cfg        Config
-	log        *slog.Logger
-	nc         *nats.Conn
-	js         jetstream.JetStream
-	replies    *replies
-	lanes      atomic.Pointer[lanes]
-	knowing    sync.Mutex // held by who changes lanes
-	held       *committer
-	uniqueKeys *lookups
-	limits     *limits
-	rates      rates
-	dead       *committer
-	results    *committer
-	waiting    []*committer // by shard
-	alarms     []*alarms    // by shard
-	buckets    map[string]*Bucket
-	control    *Control
+	cfg     Config
+	log     *slog.Logger
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	replies *replies
+	lanes   atomic.Pointer[lanes]
+	knowing sync.Mutex // held by who changes lanes
+	held    *committer
+	desk    *desk
+	limits  *limits
+	rates   rates
+	dead    *committer
+	results *committer
+	waiting []*committer // by shard
+	alarms  []*alarms    // by shard
+	buckets map[string]*Bucket
+	control *Control
 	// background ends when the store is closed.
 	background context.Context
 	stop       func()
@@ -110,7 +110,8 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	for _, b := range []string{claimsBucket, uniqueBucket, ordersBucket, schedulesBucket, controlBucket, workersBucket} {
 		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
 	}
-	s.uniqueKeys = &lookups{bucket: s.buckets[uniqueBucket]}
+	s.desk = newDesk(s)
+	s.running.Go(func() { s.desk.run(background) })
 	s.control = &Control{store: s, bell: make(chan struct{}, 1)}
 	if err := s.control.open(ctx); err != nil {
 		s.stop()

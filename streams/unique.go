@@ -72,13 +72,22 @@ func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time
 		return Holding{}, errTooLarge
 	}
 	bucket, key := s.buckets[uniqueBucket], millrace.EncodeToken(u.Key)
-	for {
+	for first := true; ; first = false {
 		mine, ttl := newUniqueEntry(task, at, u)
 		data, err := encode(mine)
 		if err != nil {
 			return Holding{}, fmt.Errorf("%w: %w", millrace.ErrInvalid, err)
 		}
-		found, revision, err := s.uniqueKeys.get(ctx, key)
+		if first && mine.Due.IsZero() {
+			taken, err := s.desk.take(ctx, &claim{entry: mine, key: key, data: data, ttl: ttl})
+			if err != nil {
+				return Holding{}, err
+			}
+			if taken {
+				return mine.holding(), nil
+			}
+		}
+		found, revision, err := bucket.Get(ctx, key)
 		if err != nil && !errors.Is(err, millrace.ErrNotFound) {
 			return Holding{}, err
 		}
@@ -128,9 +137,14 @@ func newUniqueEntry(task millrace.RawTask, at time.Time, u millrace.Unique) (e u
 	return e, ttl // the others are kept until they are swept
 }
 
+// holding is of a task that has a key and is pending.
+func (e uniqueEntry) holding() Holding {
+	return Holding{ID: e.Task.ID, Kind: e.Task.Kind, Queue: e.Task.Queue, State: millrace.Pending}
+}
+
 // submitHolder submits the task that has a key, if that was not done.
 func (s *Store) submitHolder(ctx context.Context, e uniqueEntry) (Holding, error) {
-	h := Holding{ID: e.Task.ID, Kind: e.Task.Kind, Queue: e.Task.Queue, State: millrace.Pending}
+	h := e.holding()
 	var err error
 	if e.Due.After(time.Now()) {
 		h.State, h.Due = millrace.Scheduled, e.Due
