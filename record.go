@@ -38,6 +38,14 @@ type Record struct {
 	// HeldBy is the limit that a pending task waits for.
 	HeldBy string `json:"held_by,omitzero"`
 
+	// Replacement is what is to run instead of what was submitted, if another submission
+	// has replaced it. It goes when the task is finished.
+	Replacement *Replacement `json:"replacement,omitzero"`
+
+	// Claimed says that the handler of a unique task was called, or was about to be: what
+	// it was called with cannot be replaced any more.
+	Claimed bool `json:"claimed,omitzero"`
+
 	// Progress is what the task's handler last said of it.
 	Progress Progress `json:"progress,omitzero"`
 
@@ -61,6 +69,17 @@ func (r Record) Died() int {
 		return r.Lost - 1
 	}
 	return r.Lost
+}
+
+// Begun reports whether the first run of a unique task has begun.
+func (r Record) Begun() bool {
+	return r.Claimed || r.State != Pending && r.State != Scheduled
+}
+
+// Replacement is what a submission says of a task that another one has submitted.
+type Replacement struct {
+	Args json.RawMessage `json:"args,omitzero"`
+	Options
 }
 
 // Progress is how far a handler is with its task.

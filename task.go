@@ -31,6 +31,9 @@ type Task[A any] struct {
 	// Passes are of the limits that the task has come past, and that it counts in until
 	// it is done. The engine writes them.
 	Passes []Pass `json:"passes,omitempty"`
+	// Unique says that the task has a unique key, so that it may be replaced until its
+	// worker has claimed it. The engine writes it.
+	Unique bool `json:"unique,omitzero"`
 	// Attempt is the number of this run, from 1. It is not stored.
 	Attempt int `json:"-"`
 }

@@ -39,14 +39,15 @@ type UniqueConflict string
 const (
 	UniqueReject  UniqueConflict = "reject"  // it is refused
 	UniqueReturn  UniqueConflict = "return"  // it is answered with the other task
-	UniqueReplace UniqueConflict = "replace" // the other task gets its args, options and time, while it is scheduled
+	UniqueReplace UniqueConflict = "replace" // the other task gets its args, options and time, unless it has begun
 )
 
 const (
 	// MaxUniqueKeyLen is in bytes.
 	MaxUniqueKeyLen = 200
-	// MaxUniqueFor is the longest time that a key can be had for.
-	MaxUniqueFor = 7 * 24 * time.Hour
+	// MaxUniqueFor is the longest time that a key can be had for: as far ahead as a task
+	// can be submitted.
+	MaxUniqueFor = 366 * 24 * time.Hour
 )
 
 // Validate says what is wrong with u, or nil.

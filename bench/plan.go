@@ -87,6 +87,14 @@ func measurements() []measurement {
 			name: "submit256", title: "submit, 256 connections",
 			figures: []figure{rate}, more: latencies, bars: rates(20_000, 25_000), compared: true,
 		}}},
+		{name: "unique64", run: unique(64), rows: []row{{
+			name: "unique64", title: "submit with unique keys of their own, 64 connections, of the rate without",
+			figures: []figure{share}, more: []figure{rate, p50, p99}, bars: both(bar{share, 60}),
+		}}, own: true},
+		{name: "unique256", run: unique(256), rows: []row{{
+			name: "unique256", title: "submit with unique keys of their own, 256 connections, of the rate without",
+			figures: []figure{share}, more: []figure{rate, p50, p99}, bars: both(bar{share, 60}),
+		}}, own: true},
 		{name: "bulk", run: bulk, rows: []row{{
 			name: "bulk", title: "submit 100,000 as lines of one request",
 			figures: []figure{rate}, bars: map[string][]bar{"synced": {{rate, 40_000}}},

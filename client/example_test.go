@@ -14,6 +14,7 @@ import (
 	"millrace/embedded"
 	"millrace/gateway"
 	"millrace/processor"
+	"millrace/scheduler"
 	"millrace/streams"
 )
 
@@ -27,7 +28,7 @@ type (
 	}
 )
 
-// start starts a Millrace with a worker for "mail.send" and connects to it.
+// start starts a Millrace with a scheduler, and a worker for "mail.send" and connects to it.
 func start() (c *client.Client, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	dir := must(os.MkdirTemp("", "millrace"))
@@ -42,7 +43,7 @@ func start() (c *client.Client, stop func()) {
 	}, processor.Kind{})
 	g := must(gateway.New(store, gateway.Config{Listen: "127.0.0.1:0"}))
 	var running sync.WaitGroup
-	for _, run := range []func(context.Context) error{p.Run, g.Run} {
+	for _, run := range []func(context.Context) error{p.Run, g.Run, scheduler.New(store, scheduler.Config{}).Run} {
 		running.Go(func() {
 			if err := run(ctx); err != nil {
 				panic(err)

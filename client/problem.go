@@ -33,6 +33,8 @@ type Problem struct {
 	Instance string `json:"instance"`
 	// State is the task's or the order's, if that is why it is not possible.
 	State string `json:"state"`
+	// Location is the path of the task that has the unique key, if that is why.
+	Location string `json:"-"`
 	// Errors are what is wrong with what was sent.
 	Errors []Violation `json:"errors"`
 	// RetryAfter is when to ask again; zero if that is of no use, or nobody knows.
@@ -99,6 +101,7 @@ func readProblem(resp *http.Response, data []byte) *Problem {
 			Detail: "the server answers " + resp.Status + ", and not as Millrace does",
 		}
 	}
+	p.Location = resp.Header.Get("Location")
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		p.RetryAfter = time.Duration(seconds) * time.Second
 	}

@@ -25,6 +25,8 @@ type Task struct {
 	Delay millrace.Duration `json:"delay,omitzero"`
 	RunAt time.Time         `json:"run_at,omitzero"`
 	millrace.Options
+	// Unique lets one task at a time have a key. Nil asks for nothing of the kind.
+	Unique *Unique `json:"unique,omitempty"`
 
 	// IdempotencyKey names the submission: the same task under the same key is submitted
 	// once within a day, also by another process. Empty makes a new one, which holds for
@@ -40,6 +42,11 @@ type Receipt struct {
 	State millrace.State `json:"state"`
 	// NextAt is when it may run, if it is scheduled.
 	NextAt time.Time `json:"next_at"`
+	// Existing means that another task has the unique key, and that this is of it: its
+	// state may be any then, and is empty if its record has expired.
+	Existing bool `json:"existing"`
+	// Replaced means that it has got the args, options and time of this submission.
+	Replaced bool `json:"replaced"`
 	// Replayed means that this is the answer to an earlier try, or an earlier request,
 	// with the same key: the state is what it was then.
 	Replayed bool `json:"-"`
@@ -48,7 +55,8 @@ type Receipt struct {
 // Submit submits a task. When it returns nil the task is on disk.
 //
 // Errors wrap [millrace.ErrInvalid] (it cannot be taken as it is),
-// [millrace.ErrConflict] (the key was used for another task), [millrace.ErrQueueFull]
+// [millrace.ErrConflict] (the key was used for another task, or another task has the
+// unique key: then the [Problem] has its Location), [millrace.ErrQueueFull]
 // (nothing was stored) or [millrace.ErrUnavailable] (it may be stored or not: with a key
 // of one's own, to submit it again is safe).
 func (c *Client) Submit(ctx context.Context, t Task) (Receipt, error) {

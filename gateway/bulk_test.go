@@ -27,7 +27,12 @@ type bulkHost struct {
 
 func newBulkHost(t *testing.T, cfg Config) bulkHost {
 	t.Helper()
-	store := newStore(t)
+	return newBulkHostOn(t, newStore(t), cfg)
+}
+
+// newBulkHostOn is newBulkHost on a store of the caller's.
+func newBulkHostOn(t *testing.T, store *streams.Store, cfg Config) bulkHost {
+	t.Helper()
 	cfg.Listen = "127.0.0.1:0"
 	g, err := New(store, cfg)
 	if err != nil {

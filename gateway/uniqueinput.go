@@ -12,8 +12,8 @@ import (
 type uniqueBody struct {
 	Key        string `json:"key" minLength:"1" maxLength:"200" doc:"What there is to be one of, the same for all kinds and queues. 200 bytes at most." example:"report:2027-03"`
 	While      string `json:"while,omitempty" enum:"pending,unfinished" doc:"For how long the task has the key: until its first run begins, or until it has finished. Default: unfinished."`
-	For        string `json:"for,omitempty" minLength:"1" doc:"Instead of while: for a time from its submission, 1s to 168h, whatever becomes of it." example:"10m"`
-	OnConflict string `json:"on_conflict,omitempty" enum:"reject,return,replace" doc:"If another task has the key: 409, or the answer is that task, or that task gets args, options and time of this one, while it is scheduled; past that it is 409, or with while=pending a task of its own. Default: reject."`
+	For        string `json:"for,omitempty" minLength:"1" doc:"Instead of while: for a time from its submission, 1s to 8784h (366 days), whatever becomes of it." example:"10m"`
+	OnConflict string `json:"on_conflict,omitempty" enum:"reject,return,replace" doc:"If another task has the key: 409, or the answer is that task, or that task gets args, options and time of this one, unless its first run has begun; then it is 409, or with while=pending a task of its own. Default: reject."`
 	Debounce   string `json:"debounce,omitempty" minLength:"1" doc:"Short for: wait so long, and let each submission meanwhile replace the one before and begin the wait anew." example:"5s"`
 	Throttle   string `json:"throttle,omitempty" minLength:"1" doc:"Short for: have the key for so long, and answer submissions meanwhile with the first." example:"1m"`
 }

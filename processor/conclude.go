@@ -124,6 +124,8 @@ func (p *Processor) yield(j *job, r millrace.Record, o outcome) {
 		}
 	case f.Record.State == r.State && f.Record.NextAt.Equal(r.NextAt) && len(f.Record.Attempts) == len(r.Attempts):
 		p.release(j, o.delay)
+	case j.Task.Unique && !f.Record.Begun():
+		p.release(j, 0) // it was replaced, and has not run here
 	default:
 		p.log.Warn("another worker has the task; its outcome here is dropped", "task", j.Task.ID)
 	}

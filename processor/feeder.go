@@ -131,6 +131,7 @@ func (f *feeder) offer(deliveries []*streams.Delivery) {
 		}
 		j := &job{Delivery: d, lane: f.lane, batch: f.p.handlers[d.Task.Kind].batch, deliveries: deliveriesOf(d)}
 		j.lost, j.marked = suspicion(d.Record, d.Delivered, early)
+		j.marked = j.marked || d.Task.Unique // somebody may want to replace it in this moment
 		f.p.leases.add(j)
 		jobs = append(jobs, j)
 	}

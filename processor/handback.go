@@ -54,9 +54,23 @@ func (p *Processor) handBack(j *job) {
 	if p.stopping.Load() {
 		handBack = func() error { return p.store.HandBack(ctx, j.Delivery, r) }
 	}
-	if err := handBack(); err != nil && !errors.Is(err, millrace.ErrConflict) {
+	err := handBack()
+	switch {
+	case errors.Is(err, millrace.ErrConflict) && p.replaced(ctx, j):
+		p.release(j, 0)
+	case err != nil && !errors.Is(err, millrace.ErrConflict):
 		p.log.Warn("cannot hand a task back; it comes again when its lease is over", "task", j.Task.ID, "error", err)
 	}
+}
+
+// replaced reports whether a unique task, about which somebody else has written since it
+// came here, was replaced: then nobody runs it.
+func (p *Processor) replaced(ctx context.Context, j *job) bool {
+	if !j.Task.Unique {
+		return false
+	}
+	f, err := p.store.Lookup(ctx, j.Task.ID)
+	return err == nil && !f.Record.Begun()
 }
 
 func (p *Processor) release(j *job, delay time.Duration) {

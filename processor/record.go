@@ -101,5 +101,6 @@ func running(j *job) millrace.Record {
 	r := recordOf(j)
 	// If this worker dies, that is one more.
 	r.State, r.Lost, r.NextAt = millrace.Running, j.lost+1, time.Time{}
+	r.Claimed = r.Claimed || j.Task.Unique
 	return r
 }

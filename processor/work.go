@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -149,10 +150,15 @@ func (p *Processor) mark(runs []*run) []*run {
 		if errs = errs[1:]; err == nil {
 			return false
 		}
-		p.log.Warn("cannot mark a task as running; it comes again", "task", r.Task.ID, "error", err)
-		// In case of a conflict somebody else has it or has finished it: the next
-		// delivery sees their record.
-		p.release(r.job, time.Second)
+		// In case of a conflict somebody else has it, has finished it, or has replaced it:
+		// the next delivery sees their record.
+		pause := time.Second
+		if errors.Is(err, millrace.ErrConflict) && p.replaced(ctx, r.job) {
+			pause = 0
+		} else {
+			p.log.Warn("cannot mark a task as running; it comes again", "task", r.Task.ID, "error", err)
+		}
+		p.release(r.job, pause)
 		p.leases.drop(r.job)
 		return true
 	})

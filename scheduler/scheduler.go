@@ -249,6 +249,8 @@ func (s *Scheduler) tidy(ctx context.Context) {
 		if round%sweepRounds == 0 { // it looks at all that waits
 			n, err := s.store.SweepWaiting(ctx)
 			s.tell(ctx, "removed what was left of finished tasks", n, err)
+			n, err = s.store.SweepUnique(ctx)
+			s.tell(ctx, "forgot unique keys that no task has any more", n, err)
 			back, lost, err := orphans.Sweep(ctx)
 			s.tell(ctx, "brought back tasks that were lost", back, err)
 			s.tell(ctx, "gave up tasks that were lost with their args", lost, nil)

@@ -48,6 +48,7 @@ func (s *Store) cancel(ctx context.Context, f Found) (millrace.Record, error) {
 	r := f.Record
 	r.Lost = r.Died()
 	r.State, r.NextAt, r.Parked = millrace.Cancelled, time.Time{}, 0
+	r.Replacement = nil
 	r.FinishedAt = time.Now().UTC()
 	r.ExpiresAt = r.FinishedAt.Add(time.Duration(millrace.DefaultResultTTL))
 	data, err := encode(r)

@@ -69,8 +69,11 @@ func (d draft) message() (*nats.Msg, error) {
 	}
 	msg := newMessage(recordSubject(d.record.ID), data, d.revision)
 	msg.Header.Set(deliveryHeader, d.name)
-	if d.ttl > 0 {
+	switch {
+	case d.ttl > 0:
 		expireAfter(msg, d.ttl)
+	case d.record.Replacement != nil:
+		expireNever(msg)
 	}
 	return msg, nil
 }

@@ -48,6 +48,7 @@ func (d *Delivery) attach(st stored) {
 	default:
 		d.Record, d.revision = r, st.seq
 		d.redrive()
+		d.substitute()
 	}
 }
 
@@ -172,6 +173,7 @@ func (f *Finished) complete() {
 	f.TTL = max(f.TTL, time.Second)
 	f.Final.Redrives = f.Task.Redrives
 	f.Final.ExpiresAt, f.Final.Parked = f.Final.FinishedAt.Add(f.TTL), 0
+	f.Final.Replacement = nil // those that have failed are among the dead with it
 }
 
 // finished lets go of a task whose final record has been written, or has not.

@@ -39,6 +39,9 @@ func expireAfter(m *nats.Msg, d time.Duration) {
 	m.Header.Set("Nats-TTL", strconv.FormatInt(seconds, 10)+"s")
 }
 
+// expireNever lets the server keep m, however old other messages of the stream get.
+func expireNever(m *nats.Msg) { m.Header.Set("Nats-TTL", "never") }
+
 // lenient is for JSON that is kept. Args, results and error messages are other
 // people's: a name that one of them has twice, or a byte that is not UTF-8, must
 // not cost the record of what was done. Nor is the spelling of strings changed.

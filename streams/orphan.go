@@ -266,7 +266,7 @@ func (s *Store) lost(ctx context.Context, read reader, f floors, some []orphan) 
 		return nil, err
 	}
 	for _, st := range found {
-		if p, ok := parsePlace(st); ok && records[p.Task.ID].HeldBy != "" {
+		if p, ok := parsePlace(st); ok && (records[p.Task.ID].HeldBy != "" || p.untouched(records[p.Task.ID])) {
 			waits[p.Task.ID] = true
 		}
 	}

@@ -90,7 +90,7 @@ func (s *Store) passSome(ctx context.Context, limit string, some []place, most i
 			continue
 		}
 		switch r := records[p.Task.ID]; {
-		case r == nil, p.Sequence > 0 && r.Parked == p.Sequence && !r.State.Final():
+		case r == nil, p.untouched(r), p.Sequence > 0 && r.Parked == p.Sequence && !r.State.Final():
 			on = append(on, p)
 		case r.State.Final() && (r.State != millrace.Cancelled || time.Since(r.FinishedAt) > leftAfter):
 			if err := s.leave(ctx, p.Task.ID, millrace.Pass{Limit: p.limit, Sequence: p.seq}); err != nil {

@@ -80,7 +80,12 @@ func (p *Puller) take(ctx context.Context, msgs []*nats.Msg) ([]*Delivery, error
 		}
 		return nil, err
 	}
-	return p.store.holdBack(ctx, p.store.parkAgain(ctx, p.store.withoutOutdated(ctx, deliveries))), nil
+	for _, without := range []func(context.Context, []*Delivery) []*Delivery{
+		p.store.withoutOutdated, p.store.parkAgain, p.store.withoutReplaced, p.store.holdBack,
+	} {
+		deliveries = without(ctx, deliveries)
+	}
+	return deliveries, nil
 }
 
 func (p *Puller) deliveries(msgs []*nats.Msg) ([]*Delivery, error) {

@@ -35,6 +35,7 @@ type Store struct {
 	lanes   atomic.Pointer[lanes]
 	knowing sync.Mutex // held by who changes lanes
 	held    *committer
+	desk    *desk
 	limits  *limits
 	rates   rates
 	dead    *committer
@@ -109,6 +110,8 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	for _, b := range []string{claimsBucket, uniqueBucket, ordersBucket, schedulesBucket, controlBucket, workersBucket} {
 		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
 	}
+	s.desk = newDesk(s)
+	s.running.Go(func() { s.desk.run(background) })
 	s.control = &Control{store: s, bell: make(chan struct{}, 1)}
 	if err := s.control.open(ctx); err != nil {
 		s.stop()

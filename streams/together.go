@@ -171,7 +171,7 @@ func (s *Store) keptOutside(ctx context.Context, t millrace.RawTask) Kept {
 // sameTask is whether two tasks are one, submitted twice.
 func sameTask(a, b millrace.RawTask) bool {
 	for _, t := range []*millrace.RawTask{&a, &b} {
-		t.SubmittedAt, t.Tried, t.Redrives, t.Spent, t.Passes, t.Attempt = time.Time{}, 0, 0, 0, nil, 0
+		t.SubmittedAt, t.Tried, t.Redrives, t.Spent, t.Passes, t.Unique, t.Attempt = time.Time{}, 0, 0, 0, nil, false, 0
 	}
 	one, err := encode(a)
 	other, err2 := encode(b)

@@ -157,7 +157,7 @@ func (c Config) topology() []jetstream.StreamConfig {
 		c.dead(),
 		c.bucket(resultsBucket, "records of tasks, by id", time.Duration(millrace.MaxResultTTL)+forgetAfter),
 		c.bucket(claimsBucket, "idempotency keys", 24*time.Hour),
-		c.bucket(uniqueBucket, "unique keys, and the tasks that have them", keptKey+time.Hour),
+		c.bucket(uniqueBucket, "unique keys, and the tasks that have them", 0),
 		c.ledger(),
 		c.turns(),
 		c.bucket(schedulesBucket, "schedules, by name", 0),

@@ -49,7 +49,7 @@ func TestTopology(t *testing.T) {
 	}
 	bucket("results", 7*day+time.Hour)
 	bucket("claims", day)
-	bucket("unique", 7*day+time.Hour)
+	bucket("unique", 0)
 	bucket("orders", 0, "order-events.>")
 	bucket("schedules", 0)
 	bucket("control", 0)

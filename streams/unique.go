@@ -22,7 +22,8 @@ import (
 //	its task has it         reject, return or replace
 //
 // A key is not given back: nobody writes when a task begins or finishes. Who comes next
-// looks what became of the task.
+// looks what became of the task, and so does [Store.SweepUnique] for those that nobody
+// asks for.
 type uniqueEntry struct {
 	Task  millrace.RawTask     `json:"task"`
 	Due   time.Time            `json:"due,omitzero"`
@@ -32,12 +33,8 @@ type uniqueEntry struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
-const (
-	// claimTime is longer than anybody takes to submit a task whose key it has.
-	claimTime = 30 * time.Second
-	// keptKey is for how long a key is kept, from when its task is due, if nobody asks.
-	keptKey = time.Duration(millrace.MaxResultTTL)
-)
+// claimTime is longer than anybody takes to submit a task whose key it has.
+const claimTime = 30 * time.Second
 
 // Holding is what became of a unique submission.
 type Holding struct {
@@ -67,6 +64,7 @@ func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time
 	if len(task.Args) == 0 {
 		task.Args = nil
 	}
+	task.Unique = true
 	if _, err := s.taskMessage(task); err != nil {
 		return Holding{}, err
 	}
@@ -74,11 +72,20 @@ func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time
 		return Holding{}, errTooLarge
 	}
 	bucket, key := s.buckets[uniqueBucket], millrace.EncodeToken(u.Key)
-	for {
+	for first := true; ; first = false {
 		mine, ttl := newUniqueEntry(task, at, u)
 		data, err := encode(mine)
 		if err != nil {
 			return Holding{}, fmt.Errorf("%w: %w", millrace.ErrInvalid, err)
+		}
+		if first && mine.Due.IsZero() {
+			taken, err := s.desk.take(ctx, &claim{entry: mine, key: key, data: data, ttl: ttl})
+			if err != nil {
+				return Holding{}, err
+			}
+			if taken {
+				return mine.holding(), nil
+			}
 		}
 		found, revision, err := bucket.Get(ctx, key)
 		if err != nil && !errors.Is(err, millrace.ErrNotFound) {
@@ -92,21 +99,16 @@ func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time
 			if held.Task.ID == task.ID {
 				return s.submitHolder(ctx, held)
 			}
-			h, free, err := s.holder(ctx, held)
+			f, h, free, err := s.holder(ctx, held)
 			if err != nil {
 				return Holding{}, err
 			}
 			if !free {
-				h, again, err := s.settleUnique(ctx, held, h, task, at, u)
-				if again {
-					if err != nil {
-						return Holding{}, err
-					}
+				h, again, err := s.settleUnique(ctx, held, f, h, task, at, u)
+				if again && err == nil {
 					continue
 				}
-				if !errors.Is(err, errBegun) || held.While != millrace.WhilePending {
-					return h, err
-				}
+				return h, err
 			}
 		}
 		_, err = bucket.Put(ctx, key, data, revision, ttl)
@@ -129,16 +131,20 @@ func newUniqueEntry(task millrace.RawTask, at time.Time, u millrace.Unique) (e u
 	if at.After(now) {
 		e.Due = at.UTC()
 	}
-	ttl = keptKey + max(0, at.Sub(now))
 	if e.While == millrace.WhileFor {
 		e.Until, ttl = now.Add(u.For).UTC(), u.For+time.Second
 	}
-	return e, min(ttl, keptKey)
+	return e, ttl // the others are kept until they are swept
+}
+
+// holding is of a task that has a key and is pending.
+func (e uniqueEntry) holding() Holding {
+	return Holding{ID: e.Task.ID, Kind: e.Task.Kind, Queue: e.Task.Queue, State: millrace.Pending}
 }
 
 // submitHolder submits the task that has a key, if that was not done.
 func (s *Store) submitHolder(ctx context.Context, e uniqueEntry) (Holding, error) {
-	h := Holding{ID: e.Task.ID, Kind: e.Task.Kind, Queue: e.Task.Queue, State: millrace.Pending}
+	h := e.holding()
 	var err error
 	if e.Due.After(time.Now()) {
 		h.State, h.Due = millrace.Scheduled, e.Due
@@ -155,42 +161,53 @@ func (s *Store) submitHolder(ctx context.Context, e uniqueEntry) (Holding, error
 
 // holder looks what became of the task that took a key, and whether the key is free. It
 // submits the task if it is nowhere.
-func (s *Store) holder(ctx context.Context, e uniqueEntry) (h Holding, free bool, err error) {
+func (s *Store) holder(ctx context.Context, e uniqueEntry) (f Found, h Holding, free bool, err error) {
 	now := time.Now()
 	if e.While == millrace.WhileFor && !now.Before(e.Until) {
-		return h, true, nil
+		return f, h, true, nil
 	}
 	h = Holding{ID: e.Task.ID, Kind: e.Task.Kind, Queue: e.Task.Queue, Existing: true}
-	f, err := s.Lookup(ctx, e.Task.ID)
-	switch {
-	case errors.Is(err, millrace.ErrNotFound) && now.Sub(e.Took) < claimTime:
-		h, err = s.submitHolder(ctx, e)
+	f, err = s.Lookup(ctx, e.Task.ID)
+	if errors.Is(err, millrace.ErrNotFound) && now.Sub(e.Took) < claimTime {
+		if h, err = s.submitHolder(ctx, e); err != nil {
+			return f, h, false, err
+		}
 		h.Existing = true
-		return h, false, err
+		f, err = s.Lookup(ctx, e.Task.ID)
+		if errors.Is(err, millrace.ErrNotFound) {
+			return f, h, false, nil // a replica that lags behind has looked
+		}
+	}
+	switch {
 	case errors.Is(err, millrace.ErrNotFound), errors.Is(err, millrace.ErrGone):
 		// It is done, and nobody knows what came of it.
-		return h, e.While != millrace.WhileFor, nil
+		return f, h, e.While != millrace.WhileFor, nil
 	case err != nil:
-		return h, false, err
+		return f, h, false, err
 	}
 	h.State, h.Due = f.Record.State, f.Record.NextAt
-	switch e.While {
-	case millrace.WhilePending:
-		free = !waitsForFirst(f.Record)
-	case millrace.WhileUnfinished:
-		free = h.State.Final()
-	}
-	return h, free, nil
+	return f, h, e.over(f), nil
 }
 
-// waitsForFirst is whether a task has not been run.
-func waitsForFirst(r millrace.Record) bool {
-	return (r.State == millrace.Pending || r.State == millrace.Scheduled) && len(r.Attempts) == 0 && len(r.Waits) == 0
+// over reports whether the task has had its key, as far as that is up to what became of
+// it.
+func (e uniqueEntry) over(f Found) bool {
+	switch e.While {
+	case millrace.WhilePending:
+		return f.begun()
+	case millrace.WhileUnfinished:
+		return f.Record.State.Final()
+	}
+	return false
 }
+
+// begun reports whether the first run of a unique task has begun. One that was given to
+// a worker and has no record has not been claimed.
+func (f Found) begun() bool { return f.Revision > 0 && f.Record.Begun() }
 
 // settleUnique does what a submission wants if another task has its key. again means
 // that things have changed meanwhile.
-func (s *Store) settleUnique(ctx context.Context, e uniqueEntry, h Holding, task millrace.RawTask, at time.Time, u millrace.Unique) (_ Holding, again bool, err error) {
+func (s *Store) settleUnique(ctx context.Context, e uniqueEntry, f Found, h Holding, task millrace.RawTask, at time.Time, u millrace.Unique) (_ Holding, again bool, err error) {
 	taken := &millrace.TakenError{Key: u.Key, ID: h.ID, State: h.State}
 	switch u.OnConflict {
 	case millrace.UniqueReturn:
@@ -199,15 +216,16 @@ func (s *Store) settleUnique(ctx context.Context, e uniqueEntry, h Holding, task
 		if e.Task.Kind != task.Kind || e.Task.Queue != task.Queue {
 			return Holding{}, false, fmt.Errorf("%w: its kind is %s and its queue %s, which cannot be replaced", taken, e.Task.Kind, e.Task.Queue)
 		}
-		if h.State != millrace.Pending && h.State != millrace.Scheduled {
+		// One that an older version has submitted would not be claimed.
+		if f.begun() || h.State == "" || !e.Task.Unique {
 			return Holding{}, false, taken
 		}
-		h, err := s.replace(ctx, h.ID, task, at)
+		err := errMoved
+		if f.Record.ID != "" {
+			h, err = s.replace(ctx, f, task, at)
+		}
 		if errors.Is(err, errMoved) {
 			return Holding{}, true, pauseFor(ctx, 10*time.Millisecond)
-		}
-		if errors.Is(err, errBegun) {
-			return Holding{}, false, fmt.Errorf("%w, and %w", taken, err)
 		}
 		return h, false, err
 	default:

@@ -49,6 +49,17 @@ func finishAll(t *testing.T, store *streams.Store, p *streams.Puller) map[string
 	}
 }
 
+// claim is what a worker does before it calls the handler.
+func claim(t *testing.T, store *streams.Store, d *streams.Delivery) error {
+	t.Helper()
+	r := millrace.Record{ID: d.Task.ID, Kind: d.Task.Kind, Queue: d.Task.Queue, SubmittedAt: d.Task.SubmittedAt}
+	if d.Record != nil {
+		r = *d.Record
+	}
+	r.State, r.Claimed, r.Lost = millrace.Running, true, 1
+	return store.Note(t.Context(), d, r)
+}
+
 func succeed(t *testing.T, store *streams.Store, d *streams.Delivery) error {
 	t.Helper()
 	now := time.Now().UTC()
@@ -90,6 +101,10 @@ func TestUniqueScopes(t *testing.T) {
 				free("while it is pending", false)
 				p := pull(t, store, "default")
 				d := take(t, p, 1)[0]
+				free("before its worker has claimed it", false)
+				if err := claim(t, store, d); err != nil {
+					t.Fatal(err)
+				}
 				free("while it runs", c.running)
 				if err := succeed(t, store, d); err != nil {
 					t.Fatal(err)

@@ -155,7 +155,7 @@ func (s *Store) park(ctx context.Context, d *Delivery, r millrace.Record, due ti
 	if d.CheckedOut() {
 		_, err = s.setTimer(ctx, w, d.lease) // its lease is put off until then
 	} else {
-		err = s.wait(ctx, w, anyRevision)
+		err = s.waitReplaced(ctx, w)
 	}
 	if err == nil {
 		err = s.giveBack(ctx, r.ID, short)
@@ -225,7 +225,7 @@ func (s *Store) waitAgain(ctx context.Context, d *Delivery) error {
 	if due := d.Record.NextAt; !due.IsZero() {
 		w := d.waiting(due)
 		_, w.Task.Passes = shortPasses(w.Task.Passes)
-		return s.wait(ctx, w, anyRevision)
+		return s.waitReplaced(ctx, w)
 	}
 	// It runs, and its worker may live: the lease is between the two of them.
 	_, err = s.setTimer(ctx, d.waiting(time.Now().Add(s.cfg.AckWait)), revision)

@@ -27,6 +27,7 @@ type taskSubmitCmd struct {
 	Delay *string `help:"How long it waits before it may run, as in 30s."`
 	RunAt *string `help:"When it may run, as in 2027-03-28T09:00:00+02:00."`
 	optionFlags
+	uniqueFlags
 	Once string `name:"idempotency-key" help:"The same key with the same task is done once, within a day."`
 }
 
@@ -76,6 +77,9 @@ func (f *optionFlags) body(kind, args string, more map[string]*string) ([]byte, 
 // Run submits the task and prints what the API says of it.
 func (c *taskSubmitCmd) Run(ctx context.Context, io stdio) error {
 	data, err := c.body(c.Kind, c.Args, map[string]*string{"delay": c.Delay, "run_at": c.RunAt})
+	if err == nil {
+		data, err = c.add(data)
+	}
 	if err != nil {
 		return err
 	}

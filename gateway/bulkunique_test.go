@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"millrace/streams"
+	"millrace/test/broker"
+)
+
+// Of the lines of one request with the same key, one is taken, whichever it is, and the
+// others are told of it.
+func TestBulkUnique(t *testing.T) {
+	h := newBulkHost(t, Config{})
+	var lines strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&lines, `{"id":"t%d","kind":"demo.echo","unique":{"key":"k%d","on_conflict":"%s"}}`+"\n", i, i%3, []string{"reject", "return"}[i%2])
+	}
+	resp, text := h.send(bulkPath, lines.String())
+	if resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status, text)
+	}
+	checkHolders(t, parseAnswers(t, text, "k%d", 3), 3)
+	if _, text = h.send(bulkPath+"?atomic=true", `{"id":"x","kind":"demo.echo"}`+"\n"+`{"id":"y","kind":"demo.echo","unique":{"key":"z"}}`+"\n"); h.exists("x") || !strings.Contains(text, "body.lines[2]") {
+		t.Fatal(text)
+	}
+}
+
+// The same keys are asked for at two gateways at once: each is had by one task.
+func TestUniqueOverTwoGateways(t *testing.T) {
+	b := broker.New(t)
+	var hosts []bulkHost
+	for range 2 {
+		store, err := streams.Open(t.Context(), streams.Config{InProcess: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(store.Close)
+		hosts = append(hosts, newBulkHostOn(t, store, Config{}))
+	}
+	const keys = 20
+	var mu sync.Mutex
+	all := map[string]map[string]int{}
+	note := func(some map[string]map[string]int) {
+		mu.Lock()
+		defer mu.Unlock()
+		for key, ids := range some {
+			for id, n := range ids {
+				if all[key] == nil {
+					all[key] = map[string]int{}
+				}
+				all[key][id] += n
+			}
+		}
+	}
+	var sending sync.WaitGroup
+	for g, h := range hosts {
+		sending.Go(func() {
+			var lines strings.Builder
+			for i := range 5 * keys {
+				fmt.Fprintf(&lines, `{"id":"g%d-%d","kind":"demo.echo","unique":{"key":"k%d","on_conflict":"return"}}`+"\n", g, i, i%keys)
+			}
+			_, text := h.send(bulkPath, lines.String())
+			note(parseAnswers(t, text, "k%d", keys))
+		})
+		sending.Go(func() {
+			for i := range keys {
+				resp, err := http.Post(h.url+"/v1/tasks", "application/json", strings.NewReader(fmt.Sprintf(`{"kind":"demo.echo","unique":{"key":"k%d","on_conflict":"return"}}`, i)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var a acceptedTask
+				err = json.NewDecoder(resp.Body).Decode(&a)
+				resp.Body.Close()
+				if err != nil || resp.StatusCode != http.StatusAccepted {
+					t.Error(resp.Status, err)
+				}
+				note(map[string]map[string]int{fmt.Sprint("k", i): {a.ID: 1}})
+			}
+		})
+	}
+	sending.Wait()
+	checkHolders(t, all, keys)
+	for key, ids := range all {
+		for id := range ids {
+			if f, err := hosts[0].store.Lookup(t.Context(), id); err != nil {
+				t.Error(key, f, err)
+			}
+		}
+	}
+}
+
+// parseAnswers is which tasks had each key, by the answers to lines whose keys take turns.
+func parseAnswers(t *testing.T, text, key string, keys int) map[string]map[string]int {
+	t.Helper()
+	all := map[string]map[string]int{}
+	for line := range strings.Lines(text) {
+		var a lineAnswer
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Error(line, err)
+			continue
+		}
+		id := a.ID
+		if a.Status == http.StatusConflict { // it says who has the key
+			_, id, _ = strings.Cut(a.Error, "task ")
+			id, _, _ = strings.Cut(id, ",")
+			id, _, _ = strings.Cut(id, " ")
+		} else if a.Status != http.StatusAccepted {
+			t.Error(line)
+		}
+		name := fmt.Sprintf(key, (a.Line-1)%keys)
+		if all[name] == nil {
+			all[name] = map[string]int{}
+		}
+		all[name][id]++
+	}
+	return all
+}
+
+func checkHolders(t *testing.T, all map[string]map[string]int, keys int) {
+	t.Helper()
+	if len(all) != keys {
+		t.Errorf("there were %d keys, want %d", len(all), keys)
+	}
+	for key, ids := range all {
+		if len(ids) != 1 {
+			t.Errorf("%s was had by %v", key, ids)
+		}
+	}
+}
