@@ -71,7 +71,7 @@ func (s *Store) withdraw(ctx context.Context, r millrace.Record, was Found) {
 		s.nc.Publish(cancelSubject+r.ID, nil),
 		s.purge(ctx, stream, waitingFilter(r.ID)),
 		s.purge(ctx, stream, timerSubject(r.ID)),
-		s.purge(ctx, stream, dueSubject(r.ID)),
+		s.removeTaken(ctx, stream, dueSubject(r.ID)),
 		s.withdrawLogged(ctx, r, was),
 		s.withdrawDead(ctx, r),
 	)
@@ -90,11 +90,11 @@ func (s *Store) withdrawLogged(ctx context.Context, r millrace.Record, was Found
 	}
 	subject := taskSubject(r.Queue, r.Kind, r.ID)
 	if len(places) == 0 {
-		return s.purge(ctx, taskStream(r.Queue), subject)
+		return s.removeTaken(ctx, taskStream(r.Queue), subject)
 	}
 	logged, err := s.lastBy(ctx, taskStream(r.Queue), subject)
 	if err == nil {
-		err = s.purge(ctx, taskStream(r.Queue), subject)
+		err = s.removeTaken(ctx, taskStream(r.Queue), subject)
 	}
 	if err != nil || was.Record.State == millrace.Running {
 		return err

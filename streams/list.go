@@ -217,7 +217,10 @@ func (f *search) records() *backwards[Listed] {
 		if !f.matches(t) {
 			return Listed{}, false
 		}
-		if !f.says(t, r.Result) {
+		switch {
+		case r.Replacement != nil: // what its queue's log has is not what runs
+			return t, f.says(t, r.Replacement.Args) || f.says(t, r.Result)
+		case !f.says(t, r.Result):
 			unsure[t.ID] = true
 		}
 		return t, true

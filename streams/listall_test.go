@@ -39,7 +39,7 @@ func (c *clerk) act() {
 		return d
 	}
 	var err error
-	switch c.IntN(10) {
+	switch c.IntN(11) {
 	case 0, 1:
 		c.ids = append(c.ids, task.ID)
 		err = c.store.Submit(c.t.Context(), task)
@@ -68,13 +68,21 @@ func (c *clerk) act() {
 			_, err = c.store.Cancel(c.t.Context(), c.ids[c.IntN(len(c.ids))])
 		}
 	case 9:
+		var h streams.Holding
+		unique := millrace.Unique{Key: "one", OnConflict: millrace.UniqueReplace}
+		at := []time.Time{{}, time.Now().Add(10 * time.Second)}[c.IntN(2)]
+		if h, err = c.store.SubmitUnique(c.t.Context(), task, at, unique); err == nil && !h.Existing {
+			c.ids = append(c.ids, task.ID)
+		}
+	default:
 		if len(c.ids) > 0 {
 			_, err = c.store.Redrive(c.t.Context(), c.ids[c.IntN(len(c.ids))], nil)
 		}
 	}
 	_, isNotDead := errors.AsType[*millrace.NotDeadError](err)
 	_, isFinal := errors.AsType[*millrace.FinalError](err)
-	if err != nil && !isNotDead && !isFinal && !errors.Is(err, millrace.ErrConflict) && !errors.Is(err, millrace.ErrNotFound) {
+	_, isTaken := errors.AsType[*millrace.TakenError](err)
+	if err != nil && !isNotDead && !isFinal && !isTaken && !errors.Is(err, millrace.ErrConflict) && !errors.Is(err, millrace.ErrNotFound) {
 		c.t.Fatal(err)
 	}
 }

@@ -27,6 +27,18 @@ func (s *Store) removeBefore(ctx context.Context, stream, subject string, sequen
 	return nil
 }
 
+// removeTaken removes what lies on a subject of which somebody may have it under way. To
+// purge that would have the server forget others: it counts all that were delivered
+// before as acknowledged, so that they would not come again if their worker died
+// (nats-server 2.15, consumer.purge with a filter).
+func (s *Store) removeTaken(ctx context.Context, stream, subject string) error {
+	found, err := s.lastOnLeader(ctx, stream, subject)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	return s.deleteMessage(ctx, stream, found[0].seq)
+}
+
 // deleteMessage removes one message, if it is still there. Its subject need not be
 // one that is fit for a filter.
 func (s *Store) deleteMessage(ctx context.Context, stream string, sequence uint64) error {
