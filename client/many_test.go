@@ -165,7 +165,9 @@ func TestManyAgain(t *testing.T) {
 		t.Error(err)
 	}
 	for _, bad := range []client.Task{
-		{ID: "d", IdempotencyKey: "d", Kind: "echo"}, {ID: "d.d", Kind: "echo"}, {ID: "d", Kind: "echo", Args: make(chan int)},
+		{ID: "d", IdempotencyKey: "d", Kind: "echo"},
+		{ID: "d.d", Kind: "echo"},
+		{ID: "d", Kind: "echo", Args: make(chan int)},
 		{Kind: "echo", Args: strings.Repeat("x", 2<<20)}, // more than a part
 	} {
 		answers, err := c.SubmitMany(ctx, []client.Task{bad, {ID: "a", Kind: "echo", Args: 1}})
