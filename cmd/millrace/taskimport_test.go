@@ -98,3 +98,39 @@ func TestTaskImportTogetherWithoutServer(t *testing.T) {
 		}
 	}
 }
+
+// A list of more tasks than one page has goes on where it says, until all have been
+// seen, each once.
+func TestTaskListGoesOn(t *testing.T) {
+	_, api := startDev(t)
+	const n, page = 1100, 300
+	tasks := strings.Repeat(`{"kind": "demo.echo", "delay": "24h"}`+"\n", n)
+	if out, errs, code := runVerb(t, api, tasks, "task", "import", "-"); code != 0 {
+		t.Fatal(out, errs)
+	}
+	seen := map[string]bool{}
+	hint := regexp.MustCompile(`go on with --after '?([^' ,]+)'?, or set a larger --limit`)
+	var after []string
+	for pages := 1; ; pages++ {
+		args := append([]string{"task", "list", "--state", "scheduled", "--limit", fmt.Sprint(page), "--json"}, after...)
+		out, errs, code := runVerb(t, api, "", args...)
+		if code != 0 {
+			t.Fatal(errs)
+		}
+		for line := range strings.Lines(out) {
+			id := decode[struct{ ID string }](t, []byte(line)).ID
+			if id == "" || seen[id] {
+				t.Fatalf("%q is listed again on page %d", id, pages)
+			}
+			seen[id] = true
+		}
+		said := hint.FindStringSubmatch(errs)
+		if said == nil {
+			if len(seen) != n || pages < n/page {
+				t.Errorf("%d of %d on %d pages; the last one says %s", len(seen), n, pages, errs)
+			}
+			return
+		}
+		after = []string{"--after", said[1]}
+	}
+}
