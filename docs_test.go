@@ -2,6 +2,7 @@ package millrace_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -9,7 +10,11 @@ import (
 // The Go code in the documentation is from files that are compiled and tested.
 func TestDocumentedCode(t *testing.T) {
 	var compiled []string
-	for _, file := range []string{"client/example_test.go", "millracetest/example_test.go", "examples/hello/main.go"} {
+	clients, err := filepath.Glob("client/example*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(clients, "millracetest/example_test.go", "examples/hello/main.go") {
 		compiled = append(compiled, unindented(t, file))
 	}
 	blocks := strings.Split("\n"+unindented(t, "docs/go.md"), "\n```go\n")[1:]

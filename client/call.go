@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 type request struct {
 	method, path string
 	body         []byte
+	media        string        // what the body is; empty for JSON
 	key          string        // the Idempotency-Key; empty for none
 	wait         time.Duration // that the gateway is asked to take
 	again        bool          // it was sent before, and what came of it is not known
@@ -93,21 +95,9 @@ func ended(ctx context.Context, before error) error {
 func (c *Client) try(ctx context.Context, r *request) (http.Header, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTime+r.wait)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, bytes.NewReader(r.body))
+	req, err := c.spell(ctx, r)
 	if err != nil {
 		return nil, nil, err
-	}
-	for name, values := range c.cfg.Header {
-		req.Header[http.CanonicalHeaderKey(name)] = values
-	}
-	if len(r.body) > 0 {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if len(r.body) > askFirst {
-		req.Header.Set("Expect", "100-continue")
-	}
-	if r.key != "" {
-		req.Header.Set("Idempotency-Key", r.key)
 	}
 	resp, err := c.cfg.HTTP.Do(req)
 	if err != nil {
@@ -122,6 +112,27 @@ func (c *Client) try(ctx context.Context, r *request) (http.Header, []byte, erro
 		return nil, nil, readProblem(resp, data)
 	}
 	return resp.Header, data, nil
+}
+
+// spell makes what is sent of a request.
+func (c *Client) spell(ctx context.Context, r *request) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range c.cfg.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if len(r.body) > 0 {
+		req.Header.Set("Content-Type", cmp.Or(r.media, "application/json"))
+	}
+	if len(r.body) > askFirst {
+		req.Header.Set("Expect", "100-continue")
+	}
+	if r.key != "" {
+		req.Header.Set("Idempotency-Key", r.key)
+	}
+	return req, nil
 }
 
 // silence says that there was no answer, or not all of it.

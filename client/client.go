@@ -31,8 +31,8 @@ type Config struct {
 	// is that now is not the time. Zero means a minute; less than zero asks once. The
 	// call's context bounds it too.
 	Patience time.Duration
-	// Parallel is how many tasks [Client.SubmitMany] has under way at once. Zero
-	// means 16.
+	// Parallel is how many of the tasks that have an IdempotencyKey [Client.SubmitMany] has
+	// under way at once. Zero means 16.
 	Parallel int
 	// Header is sent with each request, as in Authorization.
 	Header http.Header

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -162,7 +163,7 @@ func TestRestarts(t *testing.T) {
 	c := m.client("", client.Config{Parallel: 8})
 	tasks := make([]client.Task, 300)
 	for i := range tasks {
-		tasks[i] = client.Task{Kind: "echo", Args: i}
+		tasks[i] = client.Task{Kind: "echo", Args: i, IdempotencyKey: strconv.Itoa(i)} // so each has a request of its own
 	}
 	restarted := make(chan bool)
 	go func() {

@@ -65,15 +65,21 @@ func (c *Client) List(ctx context.Context, q Query) iter.Seq2[Listed, error] {
 			query.Set(name, value)
 		}
 	}
-	return func(yield func(Listed, error) bool) {
+	return pages[Listed](ctx, c, "/v1/tasks", query)
+}
+
+// pages goes through a list of tasks page by page.
+func pages[T any](ctx context.Context, c *Client, path string, query url.Values) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		query := maps.Clone(query) // it may be gone through again
 		for {
 			var page struct {
-				Tasks      []Listed `json:"tasks"`
-				NextCursor string   `json:"next_cursor"`
+				Tasks      []T    `json:"tasks"`
+				NextCursor string `json:"next_cursor"`
 			}
-			if _, err := c.call(ctx, request{method: http.MethodGet, path: "/v1/tasks?" + query.Encode()}, &page); err != nil {
-				yield(Listed{}, err)
+			if _, err := c.call(ctx, request{method: http.MethodGet, path: path + "?" + query.Encode()}, &page); err != nil {
+				var none T
+				yield(none, err)
 				return
 			}
 			for _, t := range page.Tasks {

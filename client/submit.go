@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"millrace"
@@ -14,6 +13,10 @@ import (
 // Task is a task to be submitted. A field that is zero leaves the choice to the gateway
 // and to the task's kind.
 type Task struct {
+	// ID is the task's id, of A-Z, a-z, 0-9, "_" and "-": to submit the same task under the
+	// same id again is to submit it once, for as long as its queue's log remembers it, and
+	// another task under it is [millrace.ErrConflict]. Empty lets a new one be made.
+	ID string `json:"id,omitzero"`
 	// Kind picks the handler, as in "mail.send".
 	Kind string `json:"kind"`
 	// Args is what the handler works on, as encoding/json encodes it; nil is nothing.
@@ -31,6 +34,7 @@ type Task struct {
 	// IdempotencyKey names the submission: the same task under the same key is submitted
 	// once within a day, also by another process. Empty makes a new one, which holds for
 	// the tries of one call.
+	// There is no use for a key where there is an ID.
 	IdempotencyKey string `json:"-"`
 }
 
@@ -38,7 +42,7 @@ type Task struct {
 type Receipt struct {
 	ID    string         `json:"id"`
 	Kind  string         `json:"kind"`
-	Queue string         `json:"queue"`
+	Queue string         `json:"queue"` // not known of one of many that names none
 	State millrace.State `json:"state"`
 	// NextAt is when it may run, if it is scheduled.
 	NextAt time.Time `json:"next_at"`
@@ -60,6 +64,10 @@ type Receipt struct {
 // (nothing was stored) or [millrace.ErrUnavailable] (it may be stored or not: with a key
 // of one's own, to submit it again is safe).
 func (c *Client) Submit(ctx context.Context, t Task) (Receipt, error) {
+	if t.ID != "" {
+		answers, _ := c.SubmitMany(ctx, []Task{t}) // it is the one way to give an id
+		return answers[0].Receipt, answers[0].Err
+	}
 	body, err := t.body()
 	if err != nil {
 		return Receipt{}, err
@@ -94,51 +102,4 @@ func spelled(o millrace.Options) millrace.Options {
 		o.Backoff = &b
 	}
 	return o
-}
-
-// Answer is what came of one of many tasks: a receipt, or an error.
-type Answer struct {
-	Receipt
-	Err error
-}
-
-// SubmitMany submits tasks, several at once, and returns an answer for each in their
-// order. Each is on its own: one that is refused keeps no other from being taken. The
-// error is nil if all were; else it is the first one that was not, and says how many
-// there are.
-//
-// In which order they come to their queue is not said.
-func (c *Client) SubmitMany(ctx context.Context, tasks []Task) ([]Answer, error) {
-	answers := make([]Answer, len(tasks))
-	next := make(chan int)
-	var submitting sync.WaitGroup
-	for range min(c.cfg.Parallel, len(tasks)) {
-		submitting.Go(func() {
-			for i := range next {
-				answers[i].Receipt, answers[i].Err = c.Submit(ctx, tasks[i])
-			}
-		})
-	}
-	for i := range tasks {
-		next <- i
-	}
-	close(next)
-	submitting.Wait()
-	return answers, firstRefused(answers)
-}
-
-func firstRefused(answers []Answer) (err error) {
-	refused := 0
-	for i, a := range answers {
-		if a.Err == nil {
-			continue
-		}
-		if refused++; refused == 1 {
-			err = fmt.Errorf("task %d: %w", i, a.Err)
-		}
-	}
-	if refused > 1 {
-		err = fmt.Errorf("%d of %d tasks were not taken: %w", refused, len(answers), err)
-	}
-	return err
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,28 +28,31 @@ type bulkHost struct {
 
 func newBulkHost(t *testing.T, cfg Config) bulkHost {
 	t.Helper()
-	return newBulkHostOn(t, newStore(t), cfg)
+	h, _ := hostBulk(t, newStore(t), cfg)
+	return h
 }
 
-// newBulkHostOn is newBulkHost on a store of the caller's.
-func newBulkHostOn(t *testing.T, store *streams.Store, cfg Config) bulkHost {
+// hostBulk starts a gateway on that store, until the end of the test or until stop is
+// called.
+func hostBulk(t *testing.T, store *streams.Store, cfg Config) (h bulkHost, stop func()) {
 	t.Helper()
 	cfg.Listen = "127.0.0.1:0"
 	g, err := New(store, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		http.DefaultClient.CloseIdleConnections()
-		stop()
+		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return bulkHost{t, "http://" + g.Addr().String(), g.Addr().String(), store}
+	t.Cleanup(stop)
+	return bulkHost{t, "http://" + g.Addr().String(), g.Addr().String(), store}, stop
 }
 
 // send sends lines and returns the answer.

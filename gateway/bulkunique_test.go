@@ -40,7 +40,8 @@ func TestUniqueOverTwoGateways(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(store.Close)
-		hosts = append(hosts, newBulkHostOn(t, store, Config{}))
+		h, _ := hostBulk(t, store, Config{})
+		hosts = append(hosts, h)
 	}
 	const keys = 20
 	var mu sync.Mutex

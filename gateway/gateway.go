@@ -127,9 +127,7 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 // Run serves until ctx ends, then lets the requests under way finish within
 // [Config.Grace]. It returns nil after an orderly stop.
 func (g *Gateway) Run(ctx context.Context) error {
-	// The connections of those who watch are not the app's any more. They are told to
-	// come again, elsewhere or later.
-	defer g.hub.wait(g.cfg.Grace)
-	defer g.bulk.wait(g.cfg.Grace)
-	return g.server.Run(ctx)
+	// Lines that were read are submitted and answered. Those who watch are told to come
+	// again, elsewhere or later.
+	return g.serve(ctx, g.bulk.wait, g.hub.wait)
 }

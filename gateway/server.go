@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -46,8 +47,19 @@ func (s *server) Addr() net.Addr { return s.listener.Addr() }
 
 // Run serves until ctx ends, then lets the requests under way finish within
 // [Config.Grace]. It returns nil after an orderly stop.
-func (s *server) Run(ctx context.Context) error {
+func (s *server) Run(ctx context.Context) error { return s.serve(ctx) }
+
+// serve is Run where others have taken connections over, which are not the app's any
+// more: each waits for those of its own to end, at most so long, before what they do is
+// abandoned.
+func (s *server) serve(ctx context.Context, others ...func(atMost time.Duration)) error {
 	defer s.abandon()
+	defer func() {
+		s.stop()
+		for _, wait := range others {
+			wait(s.cfg.Grace)
+		}
+	}()
 	served := make(chan error, 1)
 	go func() { served <- s.app.Listener(lingeringListener{s.listener}) }()
 	select {

@@ -29,8 +29,9 @@
 //     fails as a deadlock. A mutex does not count as waiting: who holds one while time is to
 //     go on holds up all who want it.
 //   - One at a time: t.Parallel is not allowed inside, and of tests that are parallel
-//     outside, Run lets one after another run. Meanwhile none besides them may use the
-//     NATS client, which keeps used timers for whoever is next.
+//     outside, Run lets one after another run. A parallel test that uses the NATS client
+//     without Run, which keeps used timers for whoever is next, says so: [Beside]. A Run
+//     inside another fails.
 //   - The broker answers at once, and is never away. What holds when it dies is what Millrace's own
 //     tests are for.
 package millracetest
@@ -70,16 +71,12 @@ func Run(t *testing.T, do func(t *testing.T, m *Millrace)) {
 // RunWith is Run with a configuration.
 func RunWith(t *testing.T, cfg Config, do func(t *testing.T, m *Millrace)) {
 	t.Helper()
-	one.Lock()
-	defer one.Unlock()
+	defer bubbles.enter(t, true)()
 	midnight := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 1)
 	broker.Bubble(t, midnight, func(t *testing.T) {
 		do(t, open(t, cfg))
 	})
 }
-
-// one lets one bubble be at a time: the NATS client shares its timers among all.
-var one sync.Mutex
 
 // longest is how rarely the broker does what only a power cut, or a lost message, makes
 // necessary. It would be most of what there is to do.

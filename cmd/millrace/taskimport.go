@@ -65,14 +65,22 @@ func (c *taskImportCmd) Run(ctx context.Context, stdio stdio) error {
 	}
 	r.finish()
 	switch {
-	case err != nil && !c.Atomic && c.Key == "":
-		return fmt.Errorf("stopped after %d lines; run it again with --idempotency-key %s to go on, nothing is submitted twice: %w", r.accepted+len(r.refused), key, err)
+	case err != nil && !c.Atomic:
+		return fmt.Errorf("stopped after %d lines; run it again %s to go on, nothing is submitted twice: %w", r.accepted+len(r.refused), c.again(key), err)
 	case err != nil:
 		return err
 	case len(r.refused) > 0:
 		return errReported
 	}
 	return nil
+}
+
+// again says how to run it so that it is the same import.
+func (c *taskImportCmd) again(key string) string {
+	if c.Key != "" {
+		return "as it is"
+	}
+	return "with --idempotency-key " + key
 }
 
 // readTasks calls do with the lines of a file, so many bytes of them at once.
@@ -181,12 +189,16 @@ func (c *taskImportCmd) together(ctx context.Context, in io.Reader, key string, 
 	}
 	answers, err := c.send(ctx, "/v1/tasks/bulk?atomic=true", all)
 	if err == nil && len(answers) != len(all) {
-		err = errors.New("the server's answer is broken off: submit it again with the same ids or --idempotency-key " + key)
+		err = errors.New("the server's answer is broken off")
 	}
 	for _, a := range answers {
 		r.noteTask(all[a.Line-1], a)
 	}
-	return err
+	var refused *problem
+	if err == nil || errors.As(err, &refused) && refused.Status < http.StatusInternalServerError {
+		return err
+	}
+	return fmt.Errorf("nobody knows whether they are submitted; run it again %s to be sure, nothing is submitted twice: %w", c.again(key), err)
 }
 
 // send submits lines, and returns the answers in their order, as far as they came.
