@@ -61,7 +61,7 @@ func (g *Gateway) queueRoutes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "resume-kind", Method: http.MethodPost, Path: "/v1/kinds/{kind}/resume", DefaultStatus: http.StatusOK, Tags: []string{"queues"},
 		Summary:     "Resume a kind",
-		Description: "What was put off comes within 30 s.",
+		Description: "What was put off comes at once, as soon as a scheduler can move it to its queue.",
 		Errors:      []int{422, 503},
 	}, g.resumeKind)
 	register(a, huma.Operation{
