@@ -20,16 +20,12 @@ import (
 // time of t seconds do more begin than the rate lets in t + 2, what the dead one had begun
 // among them, and each task comes to its end.
 func TestDeathUnderARate(t *testing.T) {
-	step := 1
-	if testing.Short() {
-		step = 5
-	}
 	bubble(t, func(t *testing.T) {
 		// It is the process that dies, not the machine.
 		b := broker.NewWith(t, embedded.Config{Port: -1, Sync: time.Minute})
 		rate := millrace.Rate{Count: 2, Per: time.Second}
 		const tasks = 16 // the last ones wait for so long that they are parked
-		for n := 0; ; n += step {
+		for n := 0; ; n += broker.Step() {
 			kind := fmt.Sprintf("paced.n%d", n) // so the rate begins anew
 			var mu sync.Mutex
 			var began []time.Time
