@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -10,8 +11,9 @@ import (
 )
 
 // attend follows the settings of all processes until ctx ends: it shuts the lanes of
-// queues that are paused, and opens lanes for queues that are added, if this worker is
-// to serve them.
+// queues that are paused, opens lanes for queues that are added, if this worker is to
+// serve them, and gives those that its own configuration does not name the share that
+// they have now.
 func (p *Processor) attend(ctx context.Context, feeding *sync.WaitGroup) {
 	p.store.Control().Watch(ctx, func(set *streams.Settings) {
 		for _, l := range p.heed(set) {
@@ -29,6 +31,13 @@ func (p *Processor) heed(set *streams.Settings) (added []*lane) {
 			}
 		}
 	}
+	p.dispatcher.share(func(l *lane) (int, bool) {
+		if l.own {
+			return l.Weight, l.Strict
+		}
+		said := set.Queue(l.Name)
+		return cmp.Or(said.Weight, defaultWeights[l.Name], 1), said.Strict
+	})
 	p.dispatcher.shutLanes(func(l *lane) bool { return !set.Queue(l.Name).Paused.IsZero() })
 	return added
 }
@@ -62,6 +71,15 @@ func (d *dispatcher) addLane(q Queue) *lane {
 	l := newLane(q)
 	d.lanes = append(d.lanes, l)
 	return l
+}
+
+// share gives each lane its share of the handlers.
+func (d *dispatcher) share(of func(*lane) (weight int, strict bool)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.lanes {
+		l.Weight, l.Strict = of(l)
+	}
 }
 
 // shutLanes shuts the lanes that are to be, and opens the others.

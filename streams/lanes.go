@@ -56,8 +56,8 @@ func (s *Store) know(queues ...string) {
 
 // AddQueue makes a queue, for all processes: they take tasks for it, and their workers
 // work on it, without a restart. Of q its share counts, Weight and Strict. It reports
-// whether the queue is new to this process. To add one again changes its share, for
-// workers that start after that. It returns [millrace.ErrNoRoom] if the broker has no
+// whether the queue is new to this process. To add one again changes its share, for all
+// workers whose own configuration does not name it. It returns [millrace.ErrNoRoom] if the broker has no
 // room for its log.
 func (s *Store) AddQueue(ctx context.Context, name string, q QueueSettings) (added bool, err error) {
 	if err := millrace.ValidateQueue(name); err != nil {
