@@ -19,6 +19,7 @@ func (g *Gateway) queueRoutes(a *api) {
 		Description: "It is there for all processes, without a restart: they take tasks for it (201), and workers that do not serve certain queues serve it. To add one that is there changes its share of the handlers at once, for all workers whose own configuration does not name it.",
 		Errors:      []int{400, 413, 415, 422, 503, 507},
 	}, g.addQueue)
+	g.queueRemoveRoute(a)
 	register(a, huma.Operation{
 		OperationID: "get-queue", Method: http.MethodGet, Path: "/v1/queues/{queue}", Tags: []string{"queues"},
 		Summary: "Look at a queue",
