@@ -148,7 +148,7 @@ func TestRemoveQueueInUse(t *testing.T) {
 func TestRemoveQueueWhileOthersSubmit(t *testing.T) {
 	b := broker.NewWith(t, embedded.Config{Port: -1, Sync: time.Minute})
 	store, other := open(t, b, streams.Config{}), open(t, b, streams.Config{})
-	for round := range 30 {
+	for round := range 6 {
 		addQueue(t, store, "mail")
 		for other.CheckQueue("mail") != nil {
 			time.Sleep(time.Millisecond)
