@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"millrace"
@@ -51,13 +52,23 @@ func (c *Client) Schedule(ctx context.Context, name string) (s Schedule, err err
 	return s, err
 }
 
-// Schedules returns all of them.
-func (c *Client) Schedules(ctx context.Context) ([]Schedule, error) {
-	var list struct {
-		Schedules []Schedule `json:"schedules"`
+// Schedules returns all of them, by name.
+func (c *Client) Schedules(ctx context.Context) (all []Schedule, err error) {
+	query := url.Values{"limit": {strconv.Itoa(perPage)}}
+	for {
+		var page struct {
+			Schedules  []Schedule `json:"schedules"`
+			NextCursor string     `json:"next_cursor"`
+		}
+		if _, err := c.call(ctx, request{method: http.MethodGet, path: "/v1/schedules?" + query.Encode()}, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Schedules...)
+		if page.NextCursor == "" {
+			return all, nil
+		}
+		query.Set("after", page.NextCursor)
 	}
-	_, err := c.call(ctx, request{method: http.MethodGet, path: "/v1/schedules"}, &list)
-	return list.Schedules, err
 }
 
 // CancelSchedule removes a schedule. What it has submitted goes on. There being none of

@@ -64,7 +64,7 @@ type redriveAllOutput struct {
 		Redriven      int              `json:"redriven" doc:"How many are back in their queues."`
 		Refused       []refusedRedrive `json:"refused,omitempty" doc:"Those that cannot be redriven as they are, and stay."`
 		NextCursor    string           `json:"next_cursor,omitempty" doc:"Where to go on; missing if nothing is left."`
-		SearchedUntil *time.Time       `json:"searched_until,omitempty" doc:"When the oldest one died that was looked at."`
+		SearchedUntil *time.Time       `json:"searched_until,omitempty" doc:"When the last one died that was looked at."`
 		Stopped       string           `json:"stopped,omitempty" doc:"Why it was broken off, after some of them."`
 	}
 }

@@ -28,7 +28,7 @@ func (g *Gateway) deadRoutes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "redrive-all-dead", Method: http.MethodPost, Path: "/v1/dead/redrive", Tags: []string{"dead"},
 		Summary:     "Bring many dead tasks back",
-		Description: "Redrives up to limit of those that match, the one first that died last, at most so many a second, and answers when that is done, or after 20 seconds. For the rest call again with next_cursor, until there is none. Those that die again meanwhile are not redriven twice.",
+		Description: "Redrives up to limit of those that match, the one first that died first, at most so many a second, and answers when that is done, or after 20 seconds. For the rest call again with next_cursor, until there is none. Those that die again meanwhile are not redriven twice.",
 		Errors:      []int{400, 413, 415, 422, 503},
 	}, g.redriveAllDead)
 	register(a, huma.Operation{

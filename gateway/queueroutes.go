@@ -16,9 +16,10 @@ func (g *Gateway) queueRoutes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "add-queue", Method: http.MethodPost, Path: "/v1/queues", DefaultStatus: http.StatusOK, Tags: []string{"queues"},
 		Summary:     "Add a queue",
-		Description: "It is there for all processes, without a restart: they take tasks for it (201), and workers that do not serve certain queues serve it. To add one that is there changes its share of the handlers, for workers that start after that.",
+		Description: "It is there for all processes, without a restart: they take tasks for it (201), and workers that do not serve certain queues serve it. To add one that is there changes its share of the handlers at once, for all workers whose own configuration does not name it.",
 		Errors:      []int{400, 413, 415, 422, 503, 507},
 	}, g.addQueue)
+	g.queueRemoveRoute(a)
 	register(a, huma.Operation{
 		OperationID: "get-queue", Method: http.MethodGet, Path: "/v1/queues/{queue}", Tags: []string{"queues"},
 		Summary: "Look at a queue",
@@ -61,7 +62,7 @@ func (g *Gateway) queueRoutes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "resume-kind", Method: http.MethodPost, Path: "/v1/kinds/{kind}/resume", DefaultStatus: http.StatusOK, Tags: []string{"queues"},
 		Summary:     "Resume a kind",
-		Description: "What was put off comes within 30 s.",
+		Description: "What was put off comes at once, as soon as a scheduler can move it to its queue.",
 		Errors:      []int{422, 503},
 	}, g.resumeKind)
 	register(a, huma.Operation{

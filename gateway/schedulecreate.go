@@ -44,7 +44,7 @@ func (g *Gateway) createSchedule(ctx context.Context, in *createScheduleInput) (
 		if err != nil {
 			return createdSchedule{}, err
 		}
-		out, err := madeSchedule(e)
+		out, err := g.madeSchedule(ctx, e)
 		if err != nil {
 			return createdSchedule{}, err
 		}
@@ -71,5 +71,5 @@ func (g *Gateway) turnSchedule(ctx context.Context, name string, turn func(conte
 	if err != nil {
 		return nil, scheduleMissing(name, err)
 	}
-	return showSchedule(http.StatusOK, e)
+	return g.showSchedule(ctx, http.StatusOK, e)
 }

@@ -78,7 +78,7 @@ func (p *schedulePatch) change(g *Gateway) func(context.Context, *patchScheduleI
 		if err != nil {
 			return nil, scheduleMissing(in.Name, err)
 		}
-		return showSchedule(http.StatusOK, e)
+		return g.showSchedule(ctx, http.StatusOK, e)
 	}
 }
 

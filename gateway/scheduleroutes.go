@@ -10,8 +10,9 @@ import (
 func (g *Gateway) scheduleRoutes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "list-schedules", Method: http.MethodGet, Path: "/v1/schedules", Tags: []string{"schedules"},
-		Summary: "List schedules",
-		Errors:  []int{503},
+		Summary:     "List schedules",
+		Description: "By name, without their history. What is made or removed meanwhile moves no other to another page.",
+		Errors:      []int{422, 503},
 	}, g.listSchedules)
 	register(a, huma.Operation{
 		OperationID: "create-schedule", Method: http.MethodPost, Path: "/v1/schedules", DefaultStatus: http.StatusCreated, Tags: []string{"schedules"},

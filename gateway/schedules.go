@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"millrace"
@@ -26,15 +27,16 @@ type scheduleView struct {
 	Paused   bool        `json:"paused,omitempty" doc:"Nothing is submitted until it is resumed."`
 	PausedAt *time.Time  `json:"paused_at,omitempty" doc:"Since when it is paused."`
 	Finished bool        `json:"finished,omitempty" doc:"It is never due again."`
-	History  []runView   `json:"history,omitempty" doc:"What became of the last 20 due times, the oldest first."`
+	History  []runView   `json:"history,omitempty" doc:"What became of the last 20 due times, and what run submitted among them, the oldest first."`
 }
 
 // runView is what became of a due time, as the API shows it.
 type runView struct {
-	DueAt   time.Time `json:"due_at"`
-	At      time.Time `json:"at" doc:"When its task was submitted, or left out."`
-	Task    string    `json:"task,omitempty" doc:"The id of its task."`
-	Skipped string    `json:"skipped,omitempty" enum:"overlap,missed,paused" doc:"Why there is none: the task before was not finished, nobody dealt with it in time, or the schedule was paused."`
+	DueAt   *time.Time `json:"due_at,omitempty" doc:"Missing if it was submitted by run, besides the due times."`
+	At      time.Time  `json:"at" doc:"When its task was submitted, or left out."`
+	Task    string     `json:"task,omitempty" doc:"The id of its task."`
+	State   string     `json:"state,omitempty" enum:"pending,scheduled,running,retrying,succeeded,failed,cancelled,expired" doc:"Of its task; expired means that what it came to is not kept any more. Missing if there is no task, or the broker does not tell."`
+	Skipped string     `json:"skipped,omitempty" enum:"overlap,missed,paused" doc:"Why there is none: the task before was not finished, nobody dealt with it in time, or the schedule was paused."`
 }
 
 func viewSchedule(e scheduler.Entry) scheduleView {
@@ -46,15 +48,9 @@ func viewSchedule(e scheduler.Entry) scheduleView {
 }
 
 // showSchedule is all that there is to see of a schedule.
-func showSchedule(status int, e scheduler.Entry) (*scheduleOutput, error) {
+func (g *Gateway) showSchedule(ctx context.Context, status int, e scheduler.Entry) (*scheduleOutput, error) {
 	out := &scheduleOutput{Status: status, ETag: etag(e.Version()), Body: viewSchedule(e)}
-	for _, r := range e.Runs {
-		run := runView{DueAt: r.Due, At: r.At, Skipped: r.Skipped}
-		if r.Skipped == "" {
-			run.Task = e.TaskID(r.Due)
-		}
-		out.Body.History = append(out.Body.History, run)
-	}
+	out.Body.History = g.viewRuns(ctx, e)
 	recurrence, err := scheduler.Parse(e.Schedule)
 	if err != nil {
 		return nil, fmt.Errorf("schedule %s: %s", e.Name, err) // it was good when it was taken
@@ -69,21 +65,59 @@ func showSchedule(status int, e scheduler.Entry) (*scheduleOutput, error) {
 	return out, nil
 }
 
+// viewRuns shows what became of the last due times, and of their tasks.
+func (g *Gateway) viewRuns(ctx context.Context, e scheduler.Entry) []runView {
+	all := make([]runView, len(e.Runs))
+	var looking sync.WaitGroup
+	for i, r := range e.Runs {
+		all[i] = runView{DueAt: present(r.Due), At: r.At, Task: e.TaskOf(r), Skipped: r.Skipped}
+		if all[i].Task != "" {
+			looking.Go(func() { all[i].State = g.stateOf(ctx, all[i].Task) })
+		}
+	}
+	looking.Wait()
+	return all
+}
+
+// expired is the state of a task that was submitted, and of which nothing is kept.
+const expired = "expired"
+
+// stateOf is the state of a task that was submitted, empty if it cannot be found out now.
+func (g *Gateway) stateOf(ctx context.Context, id string) string {
+	f, err := g.store.Lookup(ctx, id)
+	switch {
+	case err == nil:
+		return string(f.Record.State)
+	case errors.Is(err, millrace.ErrGone), errors.Is(err, millrace.ErrNotFound):
+		return expired
+	}
+	return ""
+}
+
+type listSchedulesInput struct {
+	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
+	After string `query:"after" maxLength:"64" doc:"Where to go on: next_cursor of the page before."`
+}
+
 type listSchedulesOutput struct {
 	Body struct {
-		Schedules []scheduleView `json:"schedules"`
+		Schedules  []scheduleView `json:"schedules"`
+		NextCursor string         `json:"next_cursor,omitempty" doc:"For the next page; missing on the last one."`
 	}
 }
 
-func (g *Gateway) listSchedules(ctx context.Context, _ *struct{}) (*listSchedulesOutput, error) {
+func (g *Gateway) listSchedules(ctx context.Context, in *listSchedulesInput) (*listSchedulesOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
-	entries, err := g.book.List(ctx)
+	if err := millrace.ValidateScheduleName(in.After); in.After != "" && err != nil {
+		return nil, refusedFor("query.after", fmt.Errorf("%w: the cursor is not of this list", millrace.ErrInvalid))
+	}
+	entries, next, err := g.book.Page(ctx, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	out := &listSchedulesOutput{}
-	out.Body.Schedules = make([]scheduleView, len(entries))
+	out.Body.Schedules, out.Body.NextCursor = make([]scheduleView, len(entries)), next
 	for i, e := range entries {
 		out.Body.Schedules[i] = viewSchedule(e)
 	}
@@ -109,7 +143,7 @@ func (g *Gateway) getSchedule(ctx context.Context, in *scheduleInput) (*schedule
 	if err != nil {
 		return nil, scheduleMissing(in.Name, err)
 	}
-	return showSchedule(http.StatusOK, e)
+	return g.showSchedule(ctx, http.StatusOK, e)
 }
 
 func (g *Gateway) putSchedule(ctx context.Context, in *putScheduleInput) (*scheduleOutput, error) {
@@ -130,13 +164,13 @@ func (g *Gateway) putSchedule(ctx context.Context, in *putScheduleInput) (*sched
 		return nil, err
 	}
 	if errors.Is(missing, millrace.ErrNotFound) {
-		return madeSchedule(e)
+		return g.madeSchedule(ctx, e)
 	}
-	return showSchedule(http.StatusOK, e)
+	return g.showSchedule(ctx, http.StatusOK, e)
 }
 
-func madeSchedule(e scheduler.Entry) (*scheduleOutput, error) {
-	out, err := showSchedule(http.StatusCreated, e)
+func (g *Gateway) madeSchedule(ctx context.Context, e scheduler.Entry) (*scheduleOutput, error) {
+	out, err := g.showSchedule(ctx, http.StatusCreated, e)
 	if err == nil {
 		out.Location = "/v1/schedules/" + e.Name
 	}

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -10,8 +11,9 @@ import (
 )
 
 // attend follows the settings of all processes until ctx ends: it shuts the lanes of
-// queues that are paused, and opens lanes for queues that are added, if this worker is
-// to serve them.
+// queues that are paused, opens lanes for queues that are added, if this worker is to
+// serve them, and gives those that its own configuration does not name the share that
+// they have now.
 func (p *Processor) attend(ctx context.Context, feeding *sync.WaitGroup) {
 	p.store.Control().Watch(ctx, func(set *streams.Settings) {
 		for _, l := range p.heed(set) {
@@ -29,13 +31,21 @@ func (p *Processor) heed(set *streams.Settings) (added []*lane) {
 			}
 		}
 	}
+	p.dispatcher.endLanes(func(l *lane) bool { return slices.Contains(p.store.Queues(), l.Name) })
+	p.dispatcher.share(func(l *lane) (int, bool) {
+		if l.own {
+			return l.Weight, l.Strict
+		}
+		said := set.Queue(l.Name)
+		return cmp.Or(said.Weight, defaultWeights[l.Name], 1), said.Strict
+	})
 	p.dispatcher.shutLanes(func(l *lane) bool { return !set.Queue(l.Name).Paused.IsZero() })
 	return added
 }
 
 // feed brings the tasks of a queue that was added, as soon as the broker has it.
 func (p *Processor) feed(ctx context.Context, l *lane) {
-	for told := false; ctx.Err() == nil; {
+	for told := false; ctx.Err() == nil && !p.dispatcher.isEnded(l); {
 		f, err := p.newFeeder(ctx, l)
 		if err == nil {
 			f.run(ctx)
@@ -62,6 +72,39 @@ func (d *dispatcher) addLane(q Queue) *lane {
 	l := newLane(q)
 	d.lanes = append(d.lanes, l)
 	return l
+}
+
+// endLanes ends the lanes of queues that are not there any more.
+func (d *dispatcher) endLanes(there func(*lane) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lanes = slices.DeleteFunc(d.lanes, func(l *lane) bool {
+		if there(l) {
+			return false
+		}
+		l.shut, l.ended = true, true
+		if l.end != nil {
+			l.end()
+		}
+		l.nudge()
+		return true
+	})
+}
+
+// isEnded reports whether the lane's queue is not there any more.
+func (d *dispatcher) isEnded(l *lane) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return l.ended
+}
+
+// share gives each lane its share of the handlers.
+func (d *dispatcher) share(of func(*lane) (weight int, strict bool)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.lanes {
+		l.Weight, l.Strict = of(l)
+	}
 }
 
 // shutLanes shuts the lanes that are to be, and opens the others.
@@ -112,10 +155,14 @@ func (d *dispatcher) clearShut() {
 // isShut reports whether the lane takes no tasks now.
 func (d *dispatcher) isShut(l *lane) bool { return d.quiet || l.shut }
 
-// letPull lets the lane's feeder begin, until ctx ends.
-func (d *dispatcher) letPull(ctx context.Context, l *lane) {
+// letPull lets the lane's feeder begin, until ctx ends, or end is called.
+func (d *dispatcher) letPull(ctx context.Context, l *lane, end func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	l.end = end
+	if l.ended {
+		end()
+	}
 	l.feeding = ctx
 	l.asking, l.withdraw = context.WithCancel(ctx)
 	d.mayAsk(l)

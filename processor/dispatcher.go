@@ -76,6 +76,9 @@ type lane struct {
 	wake   chan struct{}
 	parked bool
 	shut   bool // its queue is paused
+	ended  bool // its queue is not there any more
+	end    func()
+	own    bool // its share is of the worker's own configuration
 	// asking lasts while the lane may ask for tasks; feeding is its parent.
 	feeding, asking context.Context
 	withdraw        context.CancelFunc

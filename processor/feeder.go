@@ -65,7 +65,9 @@ func (f *feeder) run(ctx context.Context) {
 			f.log.Warn("tasks on their way are not handed back; they come again when their lease is over", "error", err)
 		}
 	}()
-	f.p.dispatcher.letPull(ctx, f.lane)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	f.p.dispatcher.letPull(ctx, f.lane, end)
 	failures := 0
 	for ctx.Err() == nil {
 		pulling := f.p.dispatcher.pulling(f.lane)

@@ -200,6 +200,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	if len(p.handlers) == 0 {
 		return fmt.Errorf("processor: %w: it has no handlers", millrace.ErrInvalid)
 	}
+	own := len(p.cfg.Queues) > 0
 	p.cfg = p.cfg.withQueues(p.store)
 	if err := errors.Join(append(p.invalid, p.cfg.validate(p.store))...); err != nil {
 		return fmt.Errorf("processor: %w", err)
@@ -211,6 +212,9 @@ func (p *Processor) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	p.dispatcher = newDispatcher(p.cfg, p.start)
+	for _, l := range p.dispatcher.lanes {
+		l.own = own
+	}
 	p.dispatcher.handBack = func(jobs []*job) { p.working.Go(func() { p.handBackAll(jobs) }) }
 	p.heed(p.store.Control().Get()) // before anything is asked for
 

@@ -210,6 +210,22 @@ func (b *Book) List(ctx context.Context) ([]Entry, error) {
 	return all, err
 }
 
+// Page returns up to limit schedules whose names come after a name, by name, and the name
+// after which the next page goes on, empty behind the last one. One that cannot be read is
+// left out.
+func (b *Book) Page(ctx context.Context, after string, limit int) (page []Entry, next string, err error) {
+	found, next, err := b.store.Schedules().Page(ctx, after, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, f := range found {
+		if e, err := parseEntry(f.Key, f.Value, f.Revision); err == nil {
+			page = append(page, e)
+		}
+	}
+	return page, next, nil
+}
+
 func (b *Book) list(ctx context.Context) (all []Entry, unreadable, err error) {
 	found, err := b.store.Schedules().List(ctx)
 	if err != nil {
@@ -269,7 +285,13 @@ func (b *Book) Run(ctx context.Context, name, id string) (millrace.RawTask, erro
 	if t.Queue == "" {
 		t.Queue = b.store.Route(t.Kind)
 	}
-	return t, b.store.Submit(ctx, t)
+	err = b.store.Submit(ctx, t)
+	if err != nil && !errors.Is(err, millrace.ErrConflict) {
+		return t, err
+	}
+	// It is submitted, now or before, whether that can be noted or not.
+	_ = b.noteTask(ctx, name, id, t.SubmittedAt)
+	return t, err
 }
 
 func (e Entry) task(id string) millrace.RawTask {

@@ -72,12 +72,13 @@ func (l *life) pause(catchUp string) {
 	})
 	changed := time.Now()
 	l.sleep(12 * time.Second)
+	var e scheduler.Entry
 	for again := true; again; again = time.Since(l.died) < 40*time.Second { // what the dead one had comes again
 		l.sleep(time.Until(time.Now().Truncate(10 * time.Second).Add(16 * time.Second))) // between two due times
-	}
-	e, err := l.book.Get(t.Context(), "s")
-	if err != nil {
-		t.Fatal(err)
+		l.insist(func(ctx context.Context) (err error) {
+			e, err = l.book.Get(ctx, "s")
+			return err
+		})
 	}
 	remembered := map[string]bool{}
 	for i, r := range e.Runs {

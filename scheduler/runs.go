@@ -1,15 +1,24 @@
 package scheduler
 
-import "time"
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
 
-// Run is what became of a due time.
+	"millrace"
+)
+
+// Run is what became of a due time, or what [Book.Run] has submitted.
 type Run struct {
-	// Due is the due time.
-	Due time.Time `json:"due"`
+	// Due is the due time. Zero means that it was none.
+	Due time.Time `json:"due,omitzero"`
+	// Task is what [Book.Run] has submitted.
+	Task string `json:"task,omitzero"`
 	// At is when its task was submitted, or left out.
 	At time.Time `json:"at"`
 	// Skipped is why it was left out: [SkippedOverlap], [SkippedMissed] or
-	// [SkippedPaused]. Empty means that it was not; then its task is e.TaskID(Due).
+	// [SkippedPaused]. Empty means that it was not: see [Entry.TaskOf].
 	Skipped string `json:"skipped,omitzero"`
 }
 
@@ -27,6 +36,31 @@ const (
 	// for a schedule that skips those.
 	MissedAfter = time.Minute
 )
+
+// TaskOf is the id of a run's task, empty if that was left out.
+func (e Entry) TaskOf(r Run) string {
+	switch {
+	case r.Task != "" || r.Skipped != "":
+		return r.Task
+	default:
+		return e.TaskID(r.Due)
+	}
+}
+
+// noteTask adds what [Book.Run] has submitted, once. It is besides what the schedule is
+// for, so if it cannot be written down, nothing else comes of that.
+func (b *Book) noteTask(ctx context.Context, name, id string, at time.Time) error {
+	for {
+		e, err := b.Get(ctx, name)
+		if err != nil || slices.ContainsFunc(e.Runs, func(r Run) bool { return r.Task == id }) {
+			return err
+		}
+		e.note(Run{Task: id, At: at.UTC().Truncate(time.Millisecond)})
+		if err = b.write(ctx, &e); !errors.Is(err, millrace.ErrConflict) {
+			return err
+		}
+	}
+}
 
 // note adds a run. It is written with the due time that comes next, at once, so each
 // due time has one.

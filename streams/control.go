@@ -125,6 +125,7 @@ func (c *Control) adopt(next, known *Settings) {
 		}
 		// Who reads them is to find the queues that they speak of.
 		c.store.know(next.AddedQueues()...)
+		c.store.forget(next.AddedQueues())
 		if c.current.CompareAndSwap(old, next) {
 			if old != nil {
 				close(old.superseded)

@@ -129,9 +129,12 @@ func TestRedriveAll(t *testing.T) {
 			if err != nil || len(got.Refused) > 0 {
 				t.Fatalf("%+v, %v", got, err)
 			}
-			redriven += got.Tasks
 			for range got.Tasks { // they die again at once
 				d := take(t, p, 1)[0]
+				if want := fmt.Sprintf("t%d", redriven); d.Task.ID != want {
+					t.Errorf("%s was redriven, want %s: the one that died first", d.Task.ID, want)
+				}
+				redriven++
 				r := retrying(d, time.Time{})
 				r.State, r.NextAt = millrace.Failed, time.Time{}
 				if err := store.Finish(t.Context(), d, r, time.Hour); err != nil {

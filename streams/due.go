@@ -28,6 +28,8 @@ type Due struct {
 	second    *second
 	written   uint64 // its sequence there
 	sequence  uint64 // in the log, before it waited
+	paused    bool   // it waited since its kind was paused
+	early     bool   // its second has not come, but its kind is resumed
 }
 
 // DuePuller asks for what is due. It is not for several goroutines at once. Close
@@ -38,8 +40,14 @@ type DuePuller struct {
 	Page int
 
 	*pull
-	shard   int
-	seconds []*second // that have come, and of which not all is handed out
+	shard    int
+	arrivals []arrival // that have come, and of which not all is handed out
+}
+
+// arrival is what becomes due together: a second, or what a pause has put off.
+type arrival interface {
+	take(ctx context.Context, room int) ([]*Due, error)
+	leave(ctx context.Context) error
 }
 
 // Shards is how many streams share what waits: pull from each.
@@ -61,7 +69,7 @@ func (p *DuePuller) Next(ctx context.Context, room int) ([]*Due, error) {
 	room = min(room, maxBatch)
 	var msgs []*nats.Msg
 	var err error
-	if len(p.seconds) > 0 {
+	if len(p.arrivals) > 0 {
 		msgs, err = p.poll(room)
 	} else {
 		msgs, err = p.next(ctx, room)
@@ -70,17 +78,17 @@ func (p *DuePuller) Next(ctx context.Context, room int) ([]*Due, error) {
 		return nil, err
 	}
 	out := p.read(msgs)
-	if len(p.seconds) == 0 {
+	if len(p.arrivals) == 0 {
 		return out, nil
 	}
 	page := room
 	if p.Page > 0 {
 		page = min(p.Page, room)
 	}
-	some, err := p.seconds[0].take(ctx, page)
+	some, err := p.arrivals[0].take(ctx, page)
 	if err == nil && len(some) == 0 {
-		err = p.seconds[0].leave(ctx)
-		p.seconds = p.seconds[1:]
+		err = p.arrivals[0].leave(ctx)
+		p.arrivals = p.arrivals[1:]
 	}
 	if err != nil && len(out) > 0 { // it is asked for again, and what is here is not
 		p.store.log.Warn("cannot get all that is due, trying again", "error", err)
@@ -89,7 +97,7 @@ func (p *DuePuller) Next(ctx context.Context, room int) ([]*Due, error) {
 	return append(out, some...), err
 }
 
-// read takes the seconds that have come out of msgs and returns the rest.
+// read takes the arrivals that have come out of msgs and returns the rest.
 func (p *DuePuller) read(msgs []*nats.Msg) (out []*Due) {
 	for _, m := range msgs {
 		d, err := p.parse(m)
@@ -111,7 +119,7 @@ func (p *DuePuller) read(msgs []*nats.Msg) (out []*Due) {
 // not all handed out.
 func (p *DuePuller) Close() error {
 	var errs []error
-	for _, b := range p.seconds {
+	for _, b := range p.arrivals {
 		errs = append(errs, b.leave(context.Background()))
 	}
 	return errors.Join(append(errs, p.pull.Close())...)
@@ -127,7 +135,7 @@ func (p *DuePuller) Restore(ctx context.Context) error {
 	return nil
 }
 
-// parse reads what is due. A second is kept instead.
+// parse reads what is due. An arrival is kept instead.
 func (p *DuePuller) parse(m *nats.Msg) (*Due, error) {
 	meta, err := m.Metadata()
 	if err != nil {
@@ -140,7 +148,14 @@ func (p *DuePuller) parse(m *nats.Msg) (*Due, error) {
 		b, err := p.parseSecond(stored)
 		if err == nil {
 			b.receipt, b.delivered, b.rang = r, meta.NumDelivered, meta.Sequence.Stream
-			p.seconds = append(p.seconds, b)
+			p.arrivals = append(p.arrivals, b)
+		}
+		return nil, err
+	case strings.HasPrefix(m.Subject, resumedPrefix(p.shard)):
+		stored.seq = meta.Sequence.Stream
+		b, err := p.store.newResumption(stored, p.shard, r, meta.NumDelivered)
+		if err == nil {
+			p.arrivals = append(p.arrivals, b)
 		}
 		return nil, err
 	case isFired(m.Subject):
@@ -163,7 +178,7 @@ func (p *DuePuller) parseSecond(st stored) (*second, error) {
 	if st.subject != rungSubject(p.shard, at) {
 		return nil, fmt.Errorf("it is the second %d, which belongs elsewhere", r.Second)
 	}
-	return &second{store: p.store, shard: p.shard, at: at, look: look{drawers: allDrawers}, full: map[string]bool{}}, nil
+	return &second{store: p.store, shard: p.shard, at: at, mark: st.subject, look: look{drawers: allDrawers}, full: map[string]bool{}}, nil
 }
 
 func parseFired(st stored) (*Due, error) {
@@ -206,7 +221,7 @@ func parseDueTask(st stored) (*Due, error) {
 			return nil, err
 		}
 	}
-	return &Due{Task: w.Task, At: w.Due, sequence: w.Sequence, written: st.seq}, nil
+	return &Due{Task: w.Task, At: w.Due, sequence: w.Sequence, written: st.seq, paused: w.Paused}, nil
 }
 
 // Move brings tasks that are due into their queues' logs, each once, however often
@@ -249,17 +264,20 @@ func (s *Store) Move(ctx context.Context, due []*Due) error {
 			}
 		}
 	}
-	if err := removeMoved(ctx, moved); err != nil {
+	if err := s.removeMoved(ctx, moved); err != nil {
 		return err
 	}
 	return failed
 }
 
 // removeMoved takes what was moved out of where it waited.
-func removeMoved(ctx context.Context, moved []*Due) (failed error) {
+func (s *Store) removeMoved(ctx context.Context, moved []*Due) (failed error) {
 	bySecond := map[*second][]*Due{}
+	var early []*Due
 	for _, d := range moved {
-		if d.second != nil {
+		if d.early {
+			early = append(early, d)
+		} else if d.second != nil {
 			bySecond[d.second] = append(bySecond[d.second], d)
 		} else if err := d.Ack(); err != nil {
 			failed = err
@@ -270,13 +288,16 @@ func removeMoved(ctx context.Context, moved []*Due) (failed error) {
 			failed = err
 		}
 	}
+	if err := s.removeEarly(ctx, early); err != nil {
+		failed = err
+	}
 	return failed
 }
 
 // putOff lets a task that cannot be moved now come again. One that waited under its
-// second does when that does.
+// second does when that does, also if it was called before.
 func (d *Due) putOff() error {
-	if d.second != nil {
+	if d.second != nil || d.early {
 		return nil
 	}
 	return d.Release(moveAgain(d.delivered))

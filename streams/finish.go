@@ -30,6 +30,7 @@ func (s *Store) attachRecords(ctx context.Context, deliveries []*Delivery) error
 	for i, d := range deliveries {
 		if st, ok := records[subjects[i]]; ok {
 			d.attach(st)
+			d.endPause()
 		}
 	}
 	return nil

@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"millrace"
 )
 
-// lanes are the queues that this process knows, and the routes of its configuration.
-// There are never fewer queues than there were. The value is replaced, not changed.
+// lanes are the queues that this process knows, and the routes of its configuration. The
+// value is replaced, not changed.
 type lanes struct {
 	names  []string
 	logs   map[string]*committer
+	gone   map[string]*committer // of queues that were removed, in case they are added again
 	routes []millrace.Route
 }
 
@@ -40,13 +43,15 @@ func (s *Store) know(queues ...string) {
 	s.knowing.Lock()
 	defer s.knowing.Unlock()
 	old := s.lanes.Load()
-	next := &lanes{logs: map[string]*committer{}, names: slices.Clone(old.names), routes: old.routes}
-	for name, log := range old.logs {
-		next.logs[name] = log
-	}
+	next := old.clone()
 	for _, q := range queues {
 		if next.logs[q] == nil && millrace.ValidateQueue(q) == nil && s.background.Err() == nil {
-			next.names, next.logs[q] = append(next.names, q), s.startCommitter(s.background)
+			log := next.gone[q]
+			if log == nil {
+				log = s.startCommitter(s.background)
+			}
+			next.names, next.logs[q] = append(next.names, q), log
+			delete(next.gone, q)
 		}
 	}
 	if len(next.names) > len(old.names) {
@@ -54,10 +59,36 @@ func (s *Store) know(queues ...string) {
 	}
 }
 
+// forget takes out the queues that were added and are not any more.
+func (s *Store) forget(added []string) {
+	s.knowing.Lock()
+	defer s.knowing.Unlock()
+	old := s.lanes.Load()
+	next := old.clone()
+	next.names = slices.DeleteFunc(next.names, func(q string) bool {
+		if slices.Contains(added, q) || slices.Contains(s.cfg.Queues, q) {
+			return false
+		}
+		next.gone[q] = next.logs[q]
+		delete(next.logs, q)
+		return true
+	})
+	if len(next.names) < len(old.names) {
+		s.lanes.Store(next)
+	}
+}
+
+func (l *lanes) clone() *lanes {
+	next := &lanes{logs: map[string]*committer{}, gone: map[string]*committer{}, names: slices.Clone(l.names), routes: l.routes}
+	maps.Copy(next.logs, l.logs)
+	maps.Copy(next.gone, l.gone)
+	return next
+}
+
 // AddQueue makes a queue, for all processes: they take tasks for it, and their workers
 // work on it, without a restart. Of q its share counts, Weight and Strict. It reports
-// whether the queue is new to this process. To add one again changes its share, for
-// workers that start after that. It returns [millrace.ErrNoRoom] if the broker has no
+// whether the queue is new to this process. To add one again changes its share, for all
+// workers whose own configuration does not name it. It returns [millrace.ErrNoRoom] if the broker has no
 // room for its log.
 func (s *Store) AddQueue(ctx context.Context, name string, q QueueSettings) (added bool, err error) {
 	if err := millrace.ValidateQueue(name); err != nil {
@@ -72,10 +103,15 @@ func (s *Store) AddQueue(ctx context.Context, name string, q QueueSettings) (add
 		return false, err
 	}
 	_, err = s.control.Update(ctx, func(set *Settings) error {
-		set.ChangeQueue(name, func(have *QueueSettings) { have.Added, have.Weight, have.Strict = true, q.Weight, q.Strict })
+		set.ChangeQueue(name, func(have *QueueSettings) {
+			have.Added, have.Weight, have.Strict, have.Removing = true, q.Weight, q.Strict, time.Time{}
+		})
 		return nil
 	})
-	return added, err
+	if err != nil {
+		return added, err
+	}
+	return added, s.ensureQueue(ctx, name) // once more, since somebody may have been removing it
 }
 
 // ensureQueue creates a queue's log and its consumer, unless they are there.

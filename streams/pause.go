@@ -76,10 +76,14 @@ func (s *Store) PauseKind(ctx context.Context, kind string) error {
 	})
 }
 
-// ResumeKind ends what [Store.PauseKind] began. What was put off comes within
-// [MaxPutOff].
+// ResumeKind ends what [Store.PauseKind] began, and has the schedulers bring what was put
+// off. Should it fail half way, that comes within [MaxPutOff]; to do it again is safe.
 func (s *Store) ResumeKind(ctx context.Context, kind string) error {
-	return s.changeKind(ctx, kind, func(k *KindSettings, _ time.Time) { k.Paused = time.Time{} })
+	err := s.changeKind(ctx, kind, func(k *KindSettings, _ time.Time) { k.Paused = time.Time{} })
+	if err != nil {
+		return err
+	}
+	return s.callEarly(ctx, kind)
 }
 
 func (s *Store) changeKind(ctx context.Context, kind string, change func(k *KindSettings, now time.Time)) error {

@@ -19,6 +19,11 @@ import (
 // Up to a second's worth may begin together. A task that has to wait for longer than
 // maxReserved is given no time yet: it is put off for half as long as it seems, and asks
 // again, so that a rate that is changed is soon heeded.
+//
+// A task may come behind its time: its worker died, or all were busy. So that those do not
+// begin together then, each task that may begin goes through a second time of the same
+// kind, that of what has begun, which no task is ahead of by more than two seconds' worth.
+// Who does not come through asks again later, each at another moment, and keeps its turn.
 const maxReserved = 30 * time.Second
 
 // rates are those that this process has to do with.
@@ -45,18 +50,25 @@ type ticket struct {
 // and of its kind; zero if it may now. After that wait, which its record must show as
 // one because of a limit, it may.
 func (s *Store) Reserve(ctx context.Context, d *Delivery) (time.Duration, error) {
-	if reserved(d.Record) {
-		return 0, nil
-	}
 	limits, _ := s.Limits()
-	var longest time.Duration
+	if !reserved(d.Record) {
+		wait, err := s.reserveAll(ctx, d, limits, takeTurns)
+		if wait > 0 || err != nil {
+			return wait, err
+		}
+	}
+	return s.reserveAll(ctx, d, limits, begin)
+}
+
+// reserveAll is how long a task has to wait by each of its rates.
+func (s *Store) reserveAll(ctx context.Context, d *Delivery, limits []millrace.Limit, give rateStep) (longest time.Duration, err error) {
 	for _, scope := range []millrace.LimitScope{millrace.LimitKey, millrace.LimitKind} {
 		name := nameOf(d.Task, scope)
 		l, ok := millrace.LimitOf(limits, scope, name)
 		if !ok || name == "" || l.Rate.IsZero() {
 			continue
 		}
-		wait, err := s.reserve(ctx, limitName(scope, name), l.Rate)
+		wait, err := s.reserve(ctx, give.name+limitName(scope, name), l.Rate, give)
 		if err != nil {
 			return 0, fmt.Errorf("rate of %s %s: %w", scope, name, err)
 		}
@@ -80,14 +92,14 @@ func reserved(r *millrace.Record) bool {
 }
 
 // reserve gives one task its time.
-func (s *Store) reserve(ctx context.Context, limit string, rate millrace.Rate) (time.Duration, error) {
+func (s *Store) reserve(ctx context.Context, limit string, rate millrace.Rate, give rateStep) (time.Duration, error) {
 	t := &ticket{}
 	g := s.rates.join(limit, t)
 	defer s.rates.leave(limit, g)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !t.done {
-		s.giveTimes(ctx, limit, rate, s.rates.take(g))
+		s.giveTimes(ctx, limit, rate, give, s.rates.take(g))
 	}
 	return t.wait, t.err
 }
@@ -121,44 +133,90 @@ func (r *rates) leave(limit string, g *rateGate) {
 	}
 }
 
-// nextTime is what is kept of a rate: when the next task would begin if none might
-// begin together with others.
-type nextTime struct {
+// rateTimes are what is kept of a rate, for turns or for what has begun.
+type rateTimes struct {
+	// Next is when the next task would come through if none might together with others.
 	Next time.Time `json:"next"`
+	// Again is when the last one asks again that did not come through.
+	Again time.Time `json:"again,omitzero"`
+}
+
+// until is for how long they mean something.
+func (t rateTimes) until() time.Time {
+	if t.Again.After(t.Next) {
+		return t.Again
+	}
+	return t.Next
+}
+
+// rateStep is what a task has to pass.
+type rateStep struct {
+	name string // with which that of its limit begins
+	give func(t *rateTimes, rate millrace.Rate, now time.Time) (wait time.Duration)
+}
+
+var (
+	takeTurns = rateStep{"", takeTurn}
+	begin     = rateStep{"begun.", comeThrough}
+)
+
+// takeTurn gives a task the time at which it may begin, if that is soon enough.
+func takeTurn(t *rateTimes, rate millrace.Rate, now time.Time) time.Duration {
+	interval := rate.Interval()
+	together := max(0, min(time.Second, rate.Per)-interval) // what may begin ahead of its time
+	next := later(t.Next, now)
+	wait := max(0, next.Add(-together).Sub(now))
+	if wait > maxReserved {
+		// Those behind it are later still.
+		return max(wait/2, maxReserved+time.Second)
+	}
+	t.Next = next.Add(interval)
+	return wait
+}
+
+// comeThrough lets a task begin now, or says when it is to ask again.
+func comeThrough(t *rateTimes, rate millrace.Rate, now time.Time) time.Duration {
+	interval := rate.Interval()
+	next := later(t.Next, now)
+	open := next.Add(-max(0, 2*time.Second-interval))
+	if !open.After(now) {
+		t.Next = next.Add(interval)
+		return 0
+	}
+	again := later(open, t.Again.Add(interval))
+	if wait := again.Sub(now); wait > maxReserved {
+		return max(wait/2, maxReserved+time.Second)
+	}
+	t.Again = again
+	return again.Sub(now)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // giveTimes gives tasks their times, which are on disk then.
-func (s *Store) giveTimes(ctx context.Context, limit string, rate millrace.Rate, tickets []*ticket) {
+func (s *Store) giveTimes(ctx context.Context, limit string, rate millrace.Rate, give rateStep, tickets []*ticket) {
 	fail := func(err error) {
 		for _, t := range tickets {
 			t.err, t.done = err, true
 		}
 	}
-	interval := rate.Interval()
-	together := min(time.Second, rate.Per) - interval // what may begin ahead of its time
 	for {
-		next, revision, err := s.nextTime(ctx, limit)
+		times, revision, err := s.rateTimes(ctx, limit)
 		if err != nil {
 			fail(err)
 			return
 		}
-		now := time.Now()
-		given := 0
+		before, now := times, time.Now()
 		for _, t := range tickets {
-			if next.Before(now) {
-				next = now
-			}
-			t.wait = max(0, next.Add(-max(together, 0)).Sub(now))
-			if t.wait > maxReserved {
-				// Those behind it are later still.
-				t.wait = max(t.wait/2, maxReserved+time.Second)
-				continue
-			}
-			next = next.Add(interval)
-			given++
+			t.wait = give.give(&times, rate, now)
 		}
-		if given > 0 {
-			err = s.setNextTime(ctx, limit, next, revision)
+		if times != before {
+			err = s.setRateTimes(ctx, limit, times, revision)
 		}
 		if errors.Is(err, millrace.ErrConflict) {
 			continue // another process was faster
@@ -168,26 +226,27 @@ func (s *Store) giveTimes(ctx context.Context, limit string, rate millrace.Rate,
 	}
 }
 
-func (s *Store) nextTime(ctx context.Context, limit string) (time.Time, uint64, error) {
+func (s *Store) rateTimes(ctx context.Context, limit string) (t rateTimes, revision uint64, err error) {
 	found, err := s.lastBy(ctx, heldStream, rateSubject(limit))
 	if err != nil || len(found) == 0 {
-		return time.Time{}, 0, err
+		return t, 0, err
 	}
-	var kept nextTime
-	if err := decode(found[0].data, &kept); err != nil {
+	if err := decode(found[0].data, &t); err != nil {
 		s.log.Error("a rate begins anew, since what is kept of it cannot be read", "limit", limit, "error", err)
+		t = rateTimes{}
 	}
-	return kept.Next, found[0].seq, nil
+	return t, found[0].seq, nil
 }
 
-// setNextTime keeps the time for as long as it means something.
-func (s *Store) setNextTime(ctx context.Context, limit string, next time.Time, revision uint64) error {
-	data, err := encode(nextTime{next.UTC()})
+// setRateTimes keeps the times for as long as they mean something.
+func (s *Store) setRateTimes(ctx context.Context, limit string, t rateTimes, revision uint64) error {
+	t.Next, t.Again = t.Next.UTC(), t.Again.UTC()
+	data, err := encode(t)
 	if err != nil {
 		return err
 	}
 	msg := newMessage(rateSubject(limit), data, revision)
-	expireAfter(msg, time.Until(next)+time.Second)
+	expireAfter(msg, time.Until(t.until())+time.Second)
 	_, err = s.held.store(ctx, msg)
 	return err
 }

@@ -15,8 +15,9 @@ type Redriven struct {
 	Tasks int
 	// Refused are those that cannot be redriven, and stay among the dead.
 	Refused []Refusal
-	// Next is where to go on, empty if nothing is left; SearchedUntil as in [DeadPage].
-	Next          string
+	// Next is where to go on, empty if nothing is left.
+	Next string
+	// SearchedUntil is when the last one died that was looked at; zero if none was.
 	SearchedUntil time.Time
 }
 
@@ -26,22 +27,27 @@ type Refusal struct {
 	Why error
 }
 
-// RedriveAll redrives the dead tasks that match, the one first that died last, as they
-// are, so many a second at most. It is one page of them, as in [Store.Dead]: whoever
-// wants more calls again with the cursor, and nothing is kept about it in between. Those
-// that die again meanwhile come before the cursor, and so each is redriven once.
+// RedriveAll redrives the dead tasks that match, the one first that died first, as they
+// are, so many a second at most: so those of one key come back in their order. It is one
+// page of them: whoever wants more calls again with the cursor, and nothing is kept about
+// it in between. Of the cursor it is a part where the dead ended at first. Those that die
+// again meanwhile come after that, and so each is redriven once.
 //
 // An error means that it broke off: the broker did not answer, a queue is full, or ctx
 // ended. What was done until then is returned with it, and where to go on.
 func (s *Store) RedriveAll(ctx context.Context, q DeadQuery, perSecond int) (Redriven, error) {
-	l, page, err := s.searchDead(ctx, q)
+	run, err := s.startRun(ctx, q)
 	if err != nil {
 		return Redriven{}, err
 	}
-	out := Redriven{Next: page.Next, SearchedUntil: page.SearchedUntil}
+	all, lookedUntil, err := run.next(ctx, s, q, min(max(q.Limit, 1), MaxDead))
+	if err != nil {
+		return Redriven{}, err
+	}
+	out := Redriven{Next: run.cursor(), SearchedUntil: lookedUntil}
 	pace := time.NewTicker(time.Second / time.Duration(max(1, perSecond)))
 	defer pace.Stop()
-	for i, found := range l.found {
+	for i, found := range all {
 		if i > 0 {
 			select {
 			case <-pace.C:
@@ -53,7 +59,7 @@ func (s *Store) RedriveAll(ctx context.Context, q DeadQuery, perSecond int) (Red
 			err = s.redriveFound(ctx, &out, found)
 		}
 		if err != nil {
-			out.Next = deadCursor(found.seq + 1)
+			out.Next = deadRun{found.seq, run.before}.cursor()
 			return out, fmt.Errorf("redrive task %s: %w", found.value.ID, err)
 		}
 	}

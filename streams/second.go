@@ -116,6 +116,8 @@ type second struct {
 	shard     int
 	at        time.Time
 	delivered uint64 // how often its alarm was
+	// mark is where that which called the mover lies: rungSubject, but for a resumption.
+	mark string
 	// rang is the alarm's sequence. What is there and was written before is dealt
 	// with; what was written since has set the alarm again.
 	rang uint64
@@ -249,7 +251,7 @@ func (b *second) lookUp(ctx context.Context) ([]stored, error) {
 	if b.look.seq > 0 {
 		return b.walk(ctx)
 	}
-	found, err := b.store.lastOf(ctx, scheduleStream(b.shard), maxListed, append(b.filters(), rungSubject(b.shard, b.at)))
+	found, err := b.store.lastOf(ctx, scheduleStream(b.shard), maxListed, append(b.filters(), b.mark))
 	if err == nil && !slices.ContainsFunc(found, func(st stored) bool { return st.seq >= b.rang }) {
 		b.partial = true
 	}
@@ -324,16 +326,9 @@ func (b *second) remove(ctx context.Context) error {
 			return fmt.Errorf("remove what was moved: %w", err)
 		}
 	} else {
-		for some := range slices.Chunk(b.moved, removers) {
-			errs := make([]error, len(some))
-			var removing sync.WaitGroup
-			for i, id := range some {
-				removing.Go(func() { errs[i] = b.store.purge(ctx, stream, waitingSubject(id, b.at)) })
-			}
-			removing.Wait()
-			if err := errors.Join(errs...); err != nil {
-				return fmt.Errorf("remove what was moved: %w", err)
-			}
+		err := removeEach(b.moved, func(id string) error { return b.store.purge(ctx, stream, waitingSubject(id, b.at)) })
+		if err != nil {
+			return err
 		}
 	}
 	b.out -= len(b.moved)

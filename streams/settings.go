@@ -41,6 +41,8 @@ type QueueSettings struct {
 	Paused time.Time `json:"paused,omitzero"`
 	// Draining is since when nothing is let in from outside; zero if it is.
 	Draining time.Time `json:"draining,omitzero"`
+	// Removing is since when it is not there any more, and being removed.
+	Removing time.Time `json:"removing,omitzero"`
 }
 
 // KindSettings are what is said of one kind.
@@ -70,7 +72,7 @@ func (s *Settings) Kind(kind string) KindSettings { return s.Kinds[kind] }
 func (s *Settings) AddedQueues() []string {
 	var added []string
 	for _, name := range slices.Sorted(maps.Keys(s.Queues)) {
-		if s.Queues[name].Added {
+		if s.Queues[name].Added && s.Queues[name].Removing.IsZero() {
 			added = append(added, name)
 		}
 	}

@@ -44,6 +44,7 @@ type Store struct {
 	alarms  []*alarms    // by shard
 	buckets map[string]*Bucket
 	control *Control
+	putOff  putOffKinds
 	// background ends when the store is closed.
 	background context.Context
 	stop       func()
@@ -122,6 +123,7 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 		return nil, err
 	}
 	s.running.Go(func() { s.control.run(background) })
+	s.running.Go(func() { s.callLate(background) })
 	return s, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -261,7 +262,7 @@ func merge(have, want jetstream.StreamConfig) (jetstream.StreamConfig, error) {
 	}
 	out := have
 	out.Description = want.Description
-	out.Subjects = union(have.Subjects, want.Subjects)
+	out.Subjects = union(slices.DeleteFunc(slices.Clone(have.Subjects), func(s string) bool { return strings.HasPrefix(s, "closed.") }), want.Subjects)
 	// Zero and below mean "without limit" for both, which is the largest.
 	out.MaxBytes = larger(have.MaxBytes, want.MaxBytes)
 	out.MaxAge = larger(have.MaxAge, want.MaxAge)

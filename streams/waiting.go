@@ -36,6 +36,8 @@ type waiting struct {
 	// Sequence is the place in its queue's log that it was taken from, zero if it
 	// was never there.
 	Sequence uint64 `json:"sequence,omitzero"`
+	// Paused says that it waits since its kind is paused.
+	Paused bool `json:"paused,omitzero"`
 }
 
 // SubmitAt submits a task for a time. Until then its state is scheduled. A time
@@ -151,6 +153,7 @@ func (s *Store) park(ctx context.Context, d *Delivery, r millrace.Record, due ti
 	w := d.waiting(due)
 	short, kept := shortPasses(w.Task.Passes)
 	w.Task.Passes = kept
+	w.Paused = putOffBy(&r, due)
 	var err error
 	if d.CheckedOut() {
 		_, err = s.setTimer(ctx, w, d.lease) // its lease is put off until then
@@ -162,6 +165,10 @@ func (s *Store) park(ctx context.Context, d *Delivery, r millrace.Record, due ti
 	}
 	if err != nil {
 		return fmt.Errorf("park task %s: %w", r.ID, err)
+	}
+	if w.Paused {
+		s.putOff.add(r.Kind)
+		s.callOver(ctx, s.control.Get())
 	}
 	return d.Ack()
 }
@@ -225,6 +232,7 @@ func (s *Store) waitAgain(ctx context.Context, d *Delivery) error {
 	if due := d.Record.NextAt; !due.IsZero() {
 		w := d.waiting(due)
 		_, w.Task.Passes = shortPasses(w.Task.Passes)
+		w.Paused = putOffBy(d.Record, due)
 		return s.waitReplaced(ctx, w)
 	}
 	// It runs, and its worker may live: the lease is between the two of them.

@@ -17,6 +17,7 @@ type queueCmd struct {
 	List   queueListCmd   `cmd:"" help:"List the queues."`
 	Show   queueShowCmd   `cmd:"" help:"Look at a queue."`
 	Add    queueAddCmd    `cmd:"" help:"Add a queue, for all processes, without a restart."`
+	Remove queueRemoveCmd `cmd:"" help:"Remove a queue that was added, if nothing uses it any more."`
 	Pause  queuePauseCmd  `cmd:"" help:"Let no worker take tasks from a queue any more. What runs goes on, and what is submitted waits."`
 	Resume queueResumeCmd `cmd:"" help:"End what pause and drain began."`
 	Drain  queueDrainCmd  `cmd:"" help:"Let nothing into a queue any more, so that the workers empty it."`

@@ -71,7 +71,10 @@ func (c *scheduleAddCmd) Run(ctx context.Context, io stdio) error {
 
 func schedulePath(name string) string { return "/v1/schedules/" + url.PathEscape(name) }
 
-type scheduleListCmd struct{ clientFlags }
+type scheduleListCmd struct {
+	clientFlags
+	pageFlags
+}
 
 // listedSchedule is what the table shows of a schedule.
 type listedSchedule struct {
@@ -107,25 +110,18 @@ func (s listedSchedule) when() string {
 	return strings.TrimSpace(s.Cron + " " + s.Zone)
 }
 
-// Run lists them all.
+// Run lists them, by name.
 func (c *scheduleListCmd) Run(ctx context.Context, io stdio) error {
-	answer, err := c.call(ctx, http.MethodGet, "/v1/schedules", nil, nil)
-	if err != nil {
-		return err
-	}
-	var all struct{ Schedules []json.RawMessage }
-	if err := json.Unmarshal(answer, &all); err != nil {
-		return fmt.Errorf("the server's answer is no list of schedules: %w", err)
-	}
 	list := newTable(io.out, c.JSON, "NAME", "KIND", "WHEN", "NEXT", "LAST", "SKIPPED", "STATE")
-	for _, one := range all.Schedules {
+	err := c.pages(ctx, io, "/v1/schedules", "schedules", url.Values{}, c.pageFlags, func(one json.RawMessage) error {
 		var s listedSchedule
 		if err := json.Unmarshal(one, &s); err != nil {
 			return fmt.Errorf("the server's answer is no list of schedules: %w", err)
 		}
-		if err := list.add(one, s.Name, s.Kind, shown(s.when(), 60), shownTime(s.NextAt), shownTime(s.LastAt), strconv.Itoa(s.Skipped), s.state()); err != nil {
-			return err
-		}
+		return list.add(one, s.Name, s.Kind, shown(s.when(), 60), shownTime(s.NextAt), shownTime(s.LastAt), strconv.Itoa(s.Skipped), s.state())
+	})
+	if err != nil {
+		return err
 	}
 	return list.end("There are no schedules.")
 }

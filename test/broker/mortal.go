@@ -84,7 +84,8 @@ func isWrite(subject string) bool {
 	}
 	return slices.ContainsFunc([]string{
 		"tasks.", "waiting.", "schedules.", "held.", "rates.", "dead.", "order-events.", "$KV.", "$JS.ACK.",
-		"$JS.API.STREAM.PURGE.", "$JS.API.STREAM.MSG.DELETE.", "millrace.cancel.",
+		"$JS.API.STREAM.PURGE.", "$JS.API.STREAM.MSG.DELETE.", "$JS.API.STREAM.UPDATE.", "$JS.API.STREAM.DELETE.",
+		"millrace.cancel.",
 	}, func(prefix string) bool { return strings.HasPrefix(subject, prefix) })
 }
 
