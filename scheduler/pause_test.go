@@ -62,7 +62,8 @@ func TestPause(t *testing.T) {
 				}
 			}
 		}
-		if _, err := book.Run(t.Context(), "once", millrace.NewID()); err != nil {
+		byHand := scheduler.Run{Task: millrace.NewID()}
+		if _, err := book.Run(t.Context(), "once", byHand.Task); err != nil {
 			t.Errorf("run while it is paused: %v", err)
 		}
 		time.Sleep(10 * time.Second) // :23
@@ -85,7 +86,7 @@ func TestPause(t *testing.T) {
 		}
 		time.Sleep(14 * time.Second) // :72
 		ten, sixty, seventy := minute.Add(10*time.Second), minute.Add(60*time.Second), minute.Add(70*time.Second)
-		wantRuns(t, book, "once", runs("", ten, minute.Add(20*time.Second), sixty, seventy)...)
+		wantRuns(t, book, "once", append(append(runs("", ten), byHand), runs("", minute.Add(20*time.Second), sixty, seventy)...)...)
 		wantRuns(t, book, "skip", append(append(runs("", ten), runs(scheduler.SkippedPaused, minute.Add(20*time.Second))...), runs("", sixty, seventy)...)...)
 		wantRuns(t, book, "brief", runs("", minute.Add(40*time.Second))...)
 		wantFired(t, js, skip, late, ten, sixty, seventy)
@@ -178,7 +179,7 @@ func TestBoundsAndJitterWhenFired(t *testing.T) {
 			s.End = time.Time{}
 			return s, nil
 		})
-		if err != nil || !e.NextAt.Equal(minute.Add(140*time.Second)) || len(e.Runs) != 3 {
+		if err != nil || !e.NextAt.Equal(minute.Add(140*time.Second)) || len(e.Runs) != 4 {
 			t.Errorf("without an end: %+v, %v", e, err)
 		}
 
