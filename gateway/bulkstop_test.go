@@ -134,7 +134,8 @@ func TestBulkMemoryCampaign(t *testing.T) {
 			t.Fatalf("%+v is answer %d", a, answered)
 		}
 		if answered%some == 0 {
-			runtime.GC()
+			runtime.GC() // meanwhile all others come to wait for this reader, and what they
+			runtime.GC() // threw away while the first one ran is gone with the second
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			if first == 0 {
