@@ -158,7 +158,7 @@ func TestDeadRefused(t *testing.T) {
 		{"POST", "/v1/dead/redrive", `{"queue":"*"}`, 422},
 		{"POST", "/v1/dead/redrive", `{"all":true,"limit":1001}`, 422},
 		{"POST", "/v1/dead/redrive", `{"all":true,"rate":0}`, 422},
-		{"POST", "/v1/dead/redrive", `{"all":true,"cursor":"!"}`, 422},
+		{"POST", "/v1/dead/redrive", `{"all":true,"after":"!"}`, 422},
 		{"POST", "/v1/dead/discard", `{"confirm":1}`, 422},
 		{"POST", "/v1/dead/discard", `{"all":true}`, 422},
 		{"POST", "/v1/dead/discard", `{"all":true,"confirm":-1}`, 422},

@@ -51,9 +51,9 @@ type redriveAllInput struct {
 
 type redriveAllBody struct {
 	DeadFilter
-	Limit  int    `json:"limit,omitempty" minimum:"1" maximum:"1000" default:"100" doc:"How many at most."`
-	Rate   int    `json:"rate,omitempty" minimum:"1" maximum:"1000" default:"100" doc:"How many a second at most."`
-	Cursor string `json:"cursor,omitempty" maxLength:"100" doc:"Where to go on: next_cursor of the answer before, with all else as it was."`
+	Limit int    `json:"limit,omitempty" minimum:"1" maximum:"1000" default:"100" doc:"How many at most."`
+	Rate  int    `json:"rate,omitempty" minimum:"1" maximum:"1000" default:"100" doc:"How many a second at most."`
+	After string `json:"after,omitempty" maxLength:"100" doc:"Where to go on: next_cursor of the answer before, with all else as it was."`
 }
 
 // Resolve finds what the schema cannot: huma reports it together with the rest.
@@ -81,7 +81,7 @@ func (g *Gateway) redriveAllDead(ctx context.Context, in *redriveAllInput) (*red
 	ctx, cancel := context.WithTimeout(ctx, redriveTime)
 	defer cancel()
 	q := in.Body.query()
-	q.Limit, q.Cursor = in.Body.Limit, in.Body.Cursor
+	q.Limit, q.Cursor = in.Body.Limit, in.Body.After
 	done, err := g.store.RedriveAll(ctx, q, in.Body.Rate)
 	out := &redriveAllOutput{}
 	out.Body.Redriven, out.Body.NextCursor, out.Body.SearchedUntil = done.Tasks, done.Next, present(done.SearchedUntil)

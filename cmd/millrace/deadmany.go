@@ -87,7 +87,7 @@ func (c *deadRedriveCmd) redriveAll(ctx context.Context, io stdio, body map[stri
 		if part.Next == "" {
 			break
 		}
-		body["cursor"] = part.Next
+		body["after"] = part.Next
 	}
 	if err != nil && sum.Redriven == 0 {
 		return err
