@@ -15,8 +15,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// natsServerDir is where the stock server is built; removed after the tests.
-var natsServerDir string
+// natsServerDir and natsDir are where the stock server and the stock command are built;
+// removed after the tests.
+var natsServerDir, natsDir string
 
 // natsServer is the stock server, built from the module that we embed: once, and
 // only if a test wants it.
@@ -31,6 +32,20 @@ var natsServer = sync.OnceValues(func() (path string, err error) {
 		return "", fmt.Errorf("build nats-server: %w: %s", err, out)
 	}
 	return path, nil
+})
+
+// stockTools builds the stock nats command: once, and only if a test wants it. It returns
+// the directory that it is in.
+var stockTools = sync.OnceValues(func() (dir string, err error) {
+	natsDir, err = os.MkdirTemp("", "millrace-nats")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "build", "-modfile", "../../tools/go.mod", "-o", natsDir, "github.com/nats-io/natscli/nats").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build nats: %w: %s", err, out)
+	}
+	return natsDir, nil
 })
 
 var serverReady = regexp.MustCompile(`Server is (ready)`)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -20,7 +21,7 @@ type leakFree struct{ m *testing.M }
 
 func (l leakFree) Run() int {
 	code := l.m.Run()
-	if err := os.RemoveAll(natsServerDir); err != nil {
+	if err := errors.Join(os.RemoveAll(natsServerDir), os.RemoveAll(natsDir)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
