@@ -32,7 +32,7 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 }
 
-var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+var shellBlock = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```$")
 
 func shellBlocks(page string) (blocks []string) {
 	for _, m := range shellBlock.FindAllStringSubmatch(page, -1) {
@@ -97,7 +97,7 @@ func newReader(t *testing.T, root string) *reader {
 // manners make a shell stop at what goes wrong, also over HTTP, and stop after a while
 // what is to be stopped by hand.
 const manners = `set -euo pipefail
-for_a_while() { timeout -k 1 2 "$@" || test $? = 124; }
+for_a_while() { timeout -k 1 1 "$@" || test $? = 124; }
 curl() {
 	case "$1" in
 	-N) for_a_while curl --fail-with-body "$@" ;;

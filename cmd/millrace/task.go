@@ -35,7 +35,7 @@ type taskSubmitCmd struct {
 type optionFlags struct {
 	Queue       *string  `name:"to-queue" help:"The queue, instead of the one its kind is routed to."`
 	MaxAttempts *int     `help:"How often it may be tried, the first run included."`
-	Backoff     string   `help:"The wait between attempts, as JSON: {\"policy\":\"exponential\",\"delay\":\"1s\",\"max\":\"1m\"}."`
+	Backoff     string   `help:"The wait between attempts, as in 30s, or as JSON: {\"policy\":\"exponential\",\"delay\":\"1s\",\"max\":\"1m\"}."`
 	Key         *string  `help:"What the task is about, as in customer:42. Of those with the same key one runs at a time, in order."`
 	Timeout     *string  `help:"How long one attempt may take, as in 1m30s."`
 	ResultTTL   *string  `name:"result-ttl" help:"How long the record is kept once the task is finished, as in 24h."`
@@ -46,7 +46,11 @@ type optionFlags struct {
 // what more does. A flag that is given and empty is for the API to refuse.
 func (f *optionFlags) body(kind, args string, more map[string]*string) ([]byte, error) {
 	body := map[string]any{"kind": kind}
-	for name, text := range map[string]string{"args": args, "backoff": f.Backoff} {
+	backoff := f.Backoff
+	if _, err := time.ParseDuration(backoff); err == nil {
+		backoff = fmt.Sprintf(`{"policy":"fixed","delay":%q}`, backoff)
+	}
+	for name, text := range map[string]string{"args": args, "backoff": backoff} {
 		if text == "" {
 			continue
 		}
