@@ -89,8 +89,20 @@ func (r Rate) Interval() time.Duration { return r.Per / time.Duration(r.Count) }
 // IsZero reports whether r is no limit.
 func (r Rate) IsZero() bool { return r == Rate{} }
 
-// String spells r as [ParseRate] reads it.
-func (r Rate) String() string { return fmt.Sprintf("%d/%s", r.Count, r.Per) }
+// String spells r as [ParseRate] reads it, as in "10/m" or "3/1h30m".
+func (r Rate) String() string {
+	per := r.Per.String()
+	if strings.HasSuffix(per, "m0s") {
+		per = strings.TrimSuffix(per, "0s")
+	}
+	if strings.HasSuffix(per, "h0m") {
+		per = strings.TrimSuffix(per, "0m")
+	}
+	if per == "1s" || per == "1m" || per == "1h" {
+		per = per[1:]
+	}
+	return fmt.Sprintf("%d/%s", r.Count, per)
+}
 
 // MarshalText spells r as [Rate.String] does.
 func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

@@ -142,7 +142,7 @@ func TestBulk(t *testing.T) {
 		"5 422  expected required property kind to be present",
 		"6 422  tgas: unexpected property",
 		`7 422  duplicate key "n", at byte 43`,
-		`8 422 c there is no queue "nope"; the queues are [critical default bulk]`,
+		`8 422 c there is no queue "nope"; the queues are critical, default, bulk`,
 		`9 422 c delay: must be a duration, as in "30s", "5m" or "1h30m"`,
 		"10 422  id: expected string to match pattern ^[A-Za-z0-9_-]+$",
 		"11 422  expected object",

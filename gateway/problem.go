@@ -87,7 +87,11 @@ func problemOf(err error) *problem {
 }
 
 func wrongCount(e *streams.CountError) *problem {
-	p := newProblem(http.StatusConflict, fmt.Sprintf("There are %d %s, not %d. Nothing was removed. To remove them, confirm %d.", e.Have, e.What, e.Confirmed, e.Have))
+	detail := fmt.Sprintf("Nothing was removed. The %s: %d. Confirmed: %d.", e.What, e.Have, e.Confirmed)
+	if e.Have > 0 {
+		detail += fmt.Sprintf(" To remove them, confirm %d.", e.Have)
+	}
+	p := newProblem(http.StatusConflict, detail)
 	p.Type, p.Title, p.Count = problemType("count-differs"), "Another count", &e.Have
 	return p
 }

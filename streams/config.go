@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"millrace"
@@ -89,7 +90,7 @@ func (c Config) validate() error {
 	}
 	for _, r := range c.Routes {
 		if !slices.Contains(c.Queues, r.Queue) {
-			errs = append(errs, fmt.Errorf("route %s=%s: there is no queue %q; the queues are %v", r.Kinds, r.Queue, r.Queue, c.Queues))
+			errs = append(errs, fmt.Errorf("route %s=%s: there is no queue %q; the queues are %s", r.Kinds, r.Queue, r.Queue, strings.Join(c.Queues, ", ")))
 		}
 	}
 	if everything := millrace.RouteTo(c.Routes, "*"); !slices.Contains(c.Queues, everything) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,7 +33,7 @@ func (s *Store) logOf(queue string) *committer { return s.lanes.Load().logs[queu
 // CheckQueue returns [millrace.ErrInvalid] for a queue that is not there.
 func (s *Store) CheckQueue(queue string) error {
 	if known := s.lanes.Load(); known.logs[queue] == nil {
-		return fmt.Errorf("%w: there is no queue %q; the queues are %v", millrace.ErrInvalid, queue, known.names)
+		return fmt.Errorf("%w: there is no queue %q; the queues are %s", millrace.ErrInvalid, queue, strings.Join(known.names, ", "))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"millrace"
@@ -42,7 +43,7 @@ func (s *Store) QueueState(ctx context.Context, queue string) (QueueState, error
 }
 
 func (s *Store) noQueue(queue string) error {
-	return fmt.Errorf("queue %s: %w; the queues are %v", queue, millrace.ErrNotFound, s.Queues())
+	return fmt.Errorf("queue %s: %w; the queues are %s", queue, millrace.ErrNotFound, strings.Join(s.Queues(), ", "))
 }
 
 func (s *Store) queueState(ctx context.Context, queue string) (QueueState, error) {
