@@ -92,6 +92,7 @@ func replayedHeader(replayed bool) string {
 type getTaskInput struct {
 	ID          string `path:"id" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$"`
 	Wait        string `query:"wait" doc:"How long to wait for the task to finish." example:"30s"`
+	Args        bool   `query:"args" doc:"Show its args as well."`
 	IfNoneMatch string `header:"If-None-Match"`
 }
 
@@ -109,6 +110,8 @@ type taskView struct {
 	State       millrace.State  `json:"state" enum:"pending,scheduled,running,retrying,succeeded,failed,cancelled"`
 	Attempts    []attemptView   `json:"attempts" doc:"The runs that count, oldest first."`
 	Waits       []waitView      `json:"waits,omitempty" doc:"The last 20 times that it was put off after a run, oldest first."`
+	Args        json.RawMessage `json:"args,omitempty" doc:"What its handler is given; only if that was asked for."`
+	ArgsGone    bool            `json:"args_gone,omitempty" doc:"Args were asked for, and are not kept any more."`
 	Result      json.RawMessage `json:"result,omitempty" doc:"What the handler returned."`
 	Error       string          `json:"error,omitempty" doc:"Why the last attempt failed, or the task did."`
 	Progress    *progressView   `json:"progress,omitempty" doc:"What the handler said last of how far it is."`
@@ -156,6 +159,13 @@ func (g *Gateway) getTask(ctx context.Context, in *getTaskInput) (*getTaskOutput
 		return out, nil
 	}
 	out.Body = viewTask(found.Record)
+	if in.Args {
+		args, kept, err := g.store.Args(ctx, found.Record)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Args, out.Body.ArgsGone = args, !kept
+	}
 	return out, nil
 }
 

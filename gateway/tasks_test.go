@@ -367,3 +367,15 @@ func TestStopAnswersWhatHasBegun(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestTaskWithItsArgs(t *testing.T) {
+	url, _ := running(t)
+	_, task := ask(t, "POST", url+"/v1/tasks", `{"kind":"echo","args":{"n": 12345678901234567890}}`)
+	path := url + "/v1/tasks/" + task["id"].(string)
+	if _, got := ask(t, "GET", path, ""); got["args"] != nil {
+		t.Errorf("args that nobody asked for: %v", got["args"])
+	}
+	if _, got := ask(t, "GET", path+"?args=true", ""); got["args"].(map[string]any)["n"] != json.Number("12345678901234567890") {
+		t.Errorf("args: %v", got["args"])
+	}
+}
