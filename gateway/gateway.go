@@ -98,6 +98,7 @@ type Gateway struct {
 	webhook *paymentWebhook
 	hub     *hub
 	bulk    *bulkDesk
+	live    *live
 }
 
 // New binds the address, so that a port in use is known at once. Then call
@@ -120,7 +121,9 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 		server: s, orders: shop, book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger), webhook: webhook,
 		hub: newHub(s.stopping, store.Ledger(), cfg.MaxStreams, cfg.Logger), bulk: newBulkDesk(s),
 	}
+	g.live = newLive(g)
 	g.routes(a)
+	g.pageRoutes()
 	return g, nil
 }
 
@@ -129,5 +132,5 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 func (g *Gateway) Run(ctx context.Context) error {
 	// Lines that were read are submitted and answered. Those who watch are told to come
 	// again, elsewhere or later.
-	return g.serve(ctx, g.bulk.wait, g.hub.wait)
+	return g.serve(ctx, g.bulk.wait, g.hub.wait, g.live.wait)
 }
