@@ -55,8 +55,8 @@ func inOrder(names []string) []string {
 
 // Backup copies every stream of ours into dir, with its consumers, reads the copy again,
 // and returns what is in it. The directory must be empty, or not be there; it is only
-// there when all of it is. Done is told of each stream that is copied, and may be nil.
-func (b *Broker) Backup(ctx context.Context, dir string, done func(Copied)) (Manifest, error) {
+// there when all of it is. Copied is told of each stream when it is copied, and may be nil.
+func (b *Broker) Backup(ctx context.Context, dir string, copied func(stream string)) (Manifest, error) {
 	if err := unused(dir); err != nil {
 		return Manifest{}, err
 	}
@@ -70,7 +70,7 @@ func (b *Broker) Backup(ctx context.Context, dir string, done func(Copied)) (Man
 	if err != nil {
 		return Manifest{}, fmt.Errorf("backup: %w", err)
 	}
-	m, err := b.copyTo(ctx, partial, done)
+	m, err := b.copyTo(ctx, partial, copied)
 	if err == nil {
 		err = os.Rename(partial, dir)
 	}
@@ -95,7 +95,7 @@ func unused(dir string) error {
 	return nil
 }
 
-func (b *Broker) copyTo(ctx context.Context, dir string, done func(Copied)) (Manifest, error) {
+func (b *Broker) copyTo(ctx context.Context, dir string, copied func(stream string)) (Manifest, error) {
 	manager, err := jsm.New(b.nc, jsm.WithTimeout(answerWithin))
 	if err != nil {
 		return Manifest{}, fmt.Errorf("backup: %w", err)
@@ -121,6 +121,9 @@ func (b *Broker) copyTo(ctx context.Context, dir string, done func(Copied)) (Man
 		if err := snapshot(ctx, manager, name, filepath.Join(dir, name)); err != nil {
 			return m, fmt.Errorf("backup: stream %s: %w", name, err)
 		}
+		if copied != nil {
+			copied(name)
+		}
 		if name == recordsStream {
 			if err := b.advance(ctx, at); err != nil {
 				return m, err
@@ -136,9 +139,6 @@ func (b *Broker) copyTo(ctx context.Context, dir string, done func(Copied)) (Man
 			return m, fmt.Errorf("backup: %w", err)
 		}
 		m.Streams = append(m.Streams, c)
-		if done != nil {
-			done(c)
-		}
 	}
 	m.Ended = time.Now().UTC()
 	return m, m.write(dir)

@@ -28,6 +28,7 @@ type mill struct {
 
 	mu   sync.Mutex
 	runs map[string]int
+	gate chan struct{} // closed to let drill.gated go on; nil lets it
 }
 
 // start starts a worker and a scheduler, until stop is called.
@@ -43,6 +44,7 @@ func start(t *testing.T, way broker.Way) *mill {
 	processor.Handle(p, "drill.parent", m.parent, processor.Kind{})
 	processor.Handle(p, "drill.flaky", m.flaky, processor.Kind{})
 	processor.Handle(p, "drill.stuck", m.stuck, processor.Kind{})
+	processor.Handle(p, "drill.gated", m.gated, processor.Kind{})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for _, run := range []func(context.Context) error{p.Run, scheduler.New(s, scheduler.Config{}).Run} {
@@ -77,7 +79,8 @@ func (m *mill) quick(_ context.Context, t millrace.Task[args]) (string, error) {
 }
 
 func (m *mill) parent(ctx context.Context, t millrace.Task[args]) (string, error) {
-	if err := m.submit(ctx, "drill.quick", t.ID+"-child", millrace.Options{}); err != nil {
+	err := m.submit(ctx, "drill.quick", t.ID+"-child", millrace.Options{})
+	if err != nil && !errors.Is(err, millrace.ErrConflict) { // it may have been submitted before
 		return "", err
 	}
 	m.ran(t.ID)
@@ -102,6 +105,14 @@ func (m *mill) stuck(ctx context.Context, t millrace.Task[args]) (string, error)
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
+}
+
+// gated has a child as well.
+func (m *mill) gated(ctx context.Context, t millrace.Task[args]) (string, error) {
+	if m.gate != nil {
+		<-m.gate
+	}
+	return m.parent(ctx, t)
 }
 
 func (m *mill) submit(ctx context.Context, kind, id string, o millrace.Options) error {
@@ -241,4 +252,53 @@ func TestDrillExpiredRecords(t *testing.T) {
 			t.Errorf("these ran again: %v", got)
 		}
 	})
+}
+
+// What goes from one stream to another between their copies, in whichever direction, is
+// not lost: what finishes then runs again, and what is put off then is tried.
+func TestDrillBetweenCopies(t *testing.T) {
+	for _, after := range []string{"KV_claims", "KV_results", "DEAD", "SCHEDULES_1", "TASKS_critical", "TASKS_default"} {
+		t.Run(after, func(t *testing.T) {
+			broker.Bubble(t, time.Now(), func(t *testing.T) {
+				b := broker.New(t)
+				m := start(t, b)
+				m.gate = make(chan struct{})
+				flaky := millrace.Options{Backoff: &millrace.Backoff{Policy: "fixed", Delay: millrace.Duration(20 * time.Second)}}
+				m.mustSubmit("drill.quick", "done", millrace.Options{})
+				m.awaitFinal("done")
+				m.mustSubmit("drill.gated", "finishes", millrace.Options{})
+				m.mustSubmit("drill.flaky", "returns", flaky)
+				eventually(t, "it waits", func() bool { return m.state("returns") == millrace.Retrying })
+				dir := filepath.Join(t.TempDir(), "copy")
+				if _, err := open(t, b).Backup(t.Context(), dir, func(copied string) {
+					if copied != after {
+						return
+					}
+					close(m.gate)
+					m.awaitFinal("finishes", "finishes-child")
+					m.mustSubmit("drill.flaky", "comes", flaky)
+					time.Sleep(45 * time.Second)
+					m.awaitFinal("returns", "comes")
+				}); err != nil {
+					t.Fatal(err)
+				}
+				m.stop()
+				anew := broker.New(t)
+				if _, err := open(t, anew).Restore(t.Context(), dir, false, nil); err != nil {
+					t.Fatal(err)
+				}
+				again := start(t, anew)
+				time.Sleep(10 * time.Minute)
+				here := again.counts()
+				if here["done"] > 0 {
+					t.Error("what was done ran again")
+				}
+				for _, id := range []string{"finishes", "finishes-child", "returns"} {
+					if s := again.state(id); s != millrace.Succeeded || here[id] > 1 {
+						t.Errorf("%s is %q, and ran %d times", id, s, here[id])
+					}
+				}
+			})
+		})
+	}
 }

@@ -28,7 +28,7 @@ func backedUp(t *testing.T) (dir string, from *broker.Broker) {
 	}
 	dir = filepath.Join(t.TempDir(), "deep", "copy")
 	told := 0
-	m, err := open(t, from).Backup(t.Context(), dir, func(admin.Copied) { told++ })
+	m, err := open(t, from).Backup(t.Context(), dir, func(string) { told++ })
 	if err != nil {
 		t.Fatal(err)
 	}

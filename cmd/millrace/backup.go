@@ -29,9 +29,12 @@ func (c *backupCmd) Run(ctx context.Context, io stdio) error {
 		return err
 	}
 	defer closes()
-	m, err := b.Backup(ctx, c.Dir, io.copied)
+	m, err := b.Backup(ctx, c.Dir, nil)
 	if err != nil {
 		return err
+	}
+	for _, s := range m.Streams {
+		io.copied(s)
 	}
 	_, err = fmt.Fprintf(io.out, "%s has %d streams as they were at %s. Keep it on another machine.\n", c.Dir, len(m.Streams), m.Began.Format(time.RFC3339))
 	return err
