@@ -21,9 +21,6 @@ const (
 	roleScheduler = "scheduler"
 )
 
-// Roles are those whose permissions can be examined.
-func Roles() []string { return []string{roleGateway, roleProcessor, roleScheduler} }
-
 const everyRole = roleGateway + " " + roleProcessor + " " + roleScheduler
 
 // needs are of the queue. Each is sent so that it does nothing (see try), and where the
