@@ -30,6 +30,10 @@ type Broker struct {
 // answerWithin is how long one answer of the broker may take.
 const answerWithin = 5 * time.Second
 
+// copyWithin is how long it may take until a copy of a stream begins: the server looks
+// through all of it first for messages that are damaged.
+const copyWithin = 2 * time.Minute
+
 // Open connects to the broker that cfg names, which also says what should be there. It
 // does not wait longer than 5 s for a server.
 func Open(ctx context.Context, cfg streams.Config) (*Broker, error) {

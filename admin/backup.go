@@ -96,7 +96,7 @@ func unused(dir string) error {
 }
 
 func (b *Broker) copyTo(ctx context.Context, dir string, copied func(stream string)) (Manifest, error) {
-	manager, err := jsm.New(b.nc, jsm.WithTimeout(answerWithin))
+	manager, err := jsm.New(b.nc, jsm.WithTimeout(copyWithin))
 	if err != nil {
 		return Manifest{}, fmt.Errorf("backup: %w", err)
 	}

@@ -86,11 +86,24 @@ func (b *Broker) examineRestore(ctx context.Context, r *report) {
 	}
 }
 
+// visible are the streams of ours, and the plan of all. A role's user need not be allowed
+// to list them: then it is those that are there in any case.
+func (b *Broker) visible(ctx context.Context) (names []string, plan []streams.Planned, err error) {
+	if b.tryPublish("$JS.API.STREAM.NAMES") == nil {
+		return b.present(ctx)
+	}
+	plan, err = b.cfg.Plan(nil)
+	for _, p := range plan {
+		names = append(names, p.Stream.Name)
+	}
+	return names, plan, err
+}
+
 // examineStreams compares the streams and their consumers with the plan.
 func (b *Broker) examineStreams(ctx context.Context, r *report) {
-	found, plan, err := b.present(ctx)
+	found, plan, err := b.visible(ctx)
 	if err != nil {
-		r.fail("streams", "permit this user $JS.API.STREAM.NAMES", "%v", err)
+		r.fail("streams", "see whether JetStream is up on the broker, and has a leader", "%v", err)
 		return
 	}
 	if len(found) == 0 {
@@ -99,14 +112,14 @@ func (b *Broker) examineStreams(ctx context.Context, r *report) {
 	}
 	before := len(*r)
 	for _, p := range plan {
-		if !slices.Contains(found, p.Stream.Name) {
+		stream, err := b.js.Stream(ctx, p.Stream.Name)
+		if missing(err) {
 			if p.Stream.Storage == jetstream.MemoryStorage {
 				continue // gone with the server's last run, and made anew by who needs it
 			}
 			r.warn("streams", "start a process of Millrace, which creates it; if it was there, put back a backup", "stream %s is missing", p.Stream.Name)
 			continue
 		}
-		stream, err := b.js.Stream(ctx, p.Stream.Name)
 		if err != nil {
 			r.fail("streams", "permit this user $JS.API.STREAM.INFO.*; in a cluster, see whether the stream has a leader", "stream %s: %v", p.Stream.Name, err)
 			continue
@@ -183,14 +196,14 @@ func (b *Broker) examineAhead(ctx context.Context, r *report, name string, consu
 
 // examineClock asks the broker for the time, which it says with any stream.
 func (b *Broker) examineClock(ctx context.Context, r *report) {
-	found, _, err := b.present(ctx)
+	found, _, err := b.visible(ctx)
 	if err != nil || len(found) == 0 {
 		return // told of already
 	}
 	asked := time.Now()
 	stream, err := b.js.Stream(ctx, found[0])
 	if err != nil {
-		return
+		return // likewise
 	}
 	compareClocks(r, asked, time.Now(), stream.CachedInfo().TimeStamp)
 }

@@ -86,7 +86,7 @@ func (b *Broker) idle(ctx context.Context, present []string) error {
 // putBack deletes what is present, and restores the streams of the backup. All that time,
 // a stream says so.
 func (b *Broker) putBack(ctx context.Context, dir string, m Manifest, present []string, done func(Copied)) error {
-	manager, err := jsm.New(b.nc, jsm.WithTimeout(answerWithin))
+	manager, err := jsm.New(b.nc, jsm.WithTimeout(copyWithin))
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
