@@ -35,6 +35,10 @@ type Config struct {
 	// the space it can have: what is free plus what it holds already.
 	MaxStore int64
 
+	// Visit is for who only looks around, or copies. It makes no orderly stop of an earlier crash: whoever runs here next is
+	// still told that the server may have forgotten something.
+	Visit bool
+
 	// Logger gets the server's log: warnings and errors at their own level, its notices as debug lines, and its debug lines, if
 	// wanted at all, four levels below. Default: no log.
 	Logger *slog.Logger

@@ -196,7 +196,7 @@ func (s *Server) Shutdown() {
 		s.nats.WaitForShutdown()
 		// A server that syncs each write does not sync what it remembers of its consumers.
 		err := flushTree(filepath.Join(s.config.DataDir, storeName))
-		if err == nil && (s.ready || s.clean) {
+		if err == nil && (s.ready && !s.config.Visit || s.clean) {
 			err = putClean(s.config.DataDir)
 		}
 		if err != nil {

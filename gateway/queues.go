@@ -13,6 +13,7 @@ type queueView struct {
 	Pending   uint64     `json:"pending" doc:"How many tasks wait for their first worker."`
 	OldestAt  *time.Time `json:"oldest_at,omitempty" doc:"Since when the first of them waits in the queue."`
 	InFlight  int        `json:"in_flight" doc:"How many were given to workers and are not finished: they run, or come again in a moment."`
+	Entered   uint64     `json:"entered" doc:"How many have come into it since it was made, so that two looks give a rate; one that is put off and tried again counts again."`
 	Bytes     int64      `json:"bytes" doc:"How much its log takes, with what is done and still kept."`
 	MaxBytes  int64      `json:"max_bytes" doc:"How much it may take. Then it refuses work, until it is trimmed."`
 	Paused    *time.Time `json:"paused,omitempty" doc:"Since when no worker takes tasks from it; missing if they do."`
@@ -35,7 +36,7 @@ type queueInput struct {
 
 func viewQueue(q streams.QueueState) queueView {
 	return queueView{
-		Name: q.Name, Pending: q.Pending, OldestAt: present(q.Oldest), InFlight: q.InFlight, Bytes: q.Bytes, MaxBytes: q.MaxBytes,
+		Name: q.Name, Pending: q.Pending, OldestAt: present(q.Oldest), InFlight: q.InFlight, Entered: q.Entered, Bytes: q.Bytes, MaxBytes: q.MaxBytes,
 		Paused: present(q.Paused), Draining: present(q.Draining), HeldUntil: present(q.HeldUntil),
 		Added: q.Added, Weight: q.Weight, Strict: q.Strict,
 	}

@@ -19,6 +19,9 @@ type QueueState struct {
 	// InFlight is how many were given to workers and are not finished: they run, or
 	// come again in a moment.
 	InFlight int
+	// Entered is how many have come into its log since that began; one that is tried again
+	// after it was put off counts again.
+	Entered uint64
 	// Bytes is how much the log takes, and MaxBytes how much it may.
 	Bytes, MaxBytes int64
 	// HeldUntil is until when the queue's consumer is paused by somebody who told that
@@ -53,7 +56,7 @@ func (s *Store) queueState(ctx context.Context, queue string) (QueueState, error
 		return q, err
 	}
 	log := stream.CachedInfo()
-	q.Bytes, q.MaxBytes = int64(log.State.Bytes), log.Config.MaxBytes
+	q.Bytes, q.MaxBytes, q.Entered = int64(log.State.Bytes), log.Config.MaxBytes, log.State.LastSeq
 	consumer, err := s.js.Consumer(ctx, taskStream(queue), consumerName)
 	if err != nil {
 		return q, err

@@ -185,6 +185,9 @@ func (e *MismatchError) Error() string {
 // long the dead are kept is what was asked for. It
 // returns the shortest ack wait of the queues.
 func ensure(ctx context.Context, js jetstream.JetStream, c Config) (time.Duration, error) {
+	if err := notRestoring(ctx, js); err != nil {
+		return 0, err
+	}
 	for _, want := range c.topology() {
 		exact := want.Name == deadStream && c.DeadRetention != 0
 		if err := ensureStream(ctx, js, want, exact); err != nil {
