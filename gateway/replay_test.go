@@ -51,7 +51,6 @@ func (r *reader) replay(e *example, shown map[string]shownOperation) {
 	}
 	call := o.call(r.t, e.name)
 	r.wantShown(e, o, call)
-	e.call.start, e.call.body = r.now(e.call.start), r.now(e.call.body)
 	call.start, call.body = r.now(call.start), r.now(call.body)
 	var answer exampleMessage
 	var err error
@@ -74,6 +73,12 @@ func (r *reader) replay(e *example, shown map[string]shownOperation) {
 		}
 		for told, instead := range shortened {
 			answer.body = told.ReplaceAllLiteralString(answer.body, instead)
+		}
+		for was, is := range r.made { // what has a name in the file keeps it
+			answer.body = strings.ReplaceAll(answer.body, is, was)
+			for i := range answer.header {
+				answer.header[i][1] = strings.ReplaceAll(answer.header[i][1], is, was)
+			}
 		}
 		e.answer = answer
 	} else if err != nil {
