@@ -38,7 +38,7 @@ func newAPI(app *fiber.App, cfg apiConfig) *api {
 	h := huma.NewAPI(huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI:    "3.1.0",
-			Info:       &huma.Info{Title: "Millrace", Version: cfg.Version},
+			Info:       &huma.Info{Title: "Millrace", Version: cfg.Version, Description: describedProblems()},
 			Components: &huma.Components{Schemas: huma.NewMapRegistry(schemaPrefix, schemaName)},
 		},
 		Formats:                      map[string]huma.Format{mediaJSON: jsonFormat(), mediaProblem: jsonFormat()},
