@@ -27,7 +27,7 @@ func TestGeneratedClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if task.JSON200 == nil || task.JSON200.State != "succeeded" || len(task.JSON200.Attempts) != 1 {
+	if task.JSON200 == nil || task.JSON200.Attempts == nil || task.JSON200.State != "succeeded" || len(*task.JSON200.Attempts) != 1 {
 		t.Fatalf("%s: %s", task.Status(), task.Body)
 	}
 	paid, err := client.PayOrderWithResponse(ctx, "1001", PayOrderJSONRequestBody{Reference: "ch_3PqX", AmountMinor: 1530, Currency: "GBP"})
