@@ -80,7 +80,7 @@ func register[I, O any](a *api, op huma.Operation, handle func(context.Context, 
 	huma.Register(&operation{API: a.huma}, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {
-			return nil, a.answer.problem(where, err)
+			return nil, a.answer.problemIn(ctx, where, err)
 		}
 		return out, nil
 	})
