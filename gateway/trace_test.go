@@ -41,7 +41,7 @@ func TestTraceGoesOn(t *testing.T) {
 		if task.Attempt == 1 {
 			return nil, errors.New("busy")
 		}
-		return nil, store.SubmitAt(ctx, millrace.RawTask{ID: task.ID + "-after", Kind: "mail.file"}, time.Now().Add(time.Second))
+		return nil, store.SubmitAt(ctx, millrace.RawTask{ID: task.ID + "-after", Kind: "mail.file"}, time.Time{})
 	}, processor.Kind{Backoff: &millrace.Backoff{Policy: "fixed", Delay: millrace.Duration(time.Millisecond)}})
 	processor.Handle(p, "mail.file", func(ctx context.Context, _ millrace.Task[json.RawMessage]) (any, error) {
 		seen <- millrace.TraceOf(ctx)
