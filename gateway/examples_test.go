@@ -99,7 +99,7 @@ func told(t *testing.T) map[string][]*example {
 // openDemo starts all that Millrace is, for one story.
 func openDemo(t *testing.T) (address string) {
 	store := newStore(t)
-	s := shop{t: t, store: store, orders: orders.New(store, orders.Config{})}
+	s := shop{t: t, store: store, orders: orders.New(store, orders.Config{ByHand: true})}
 	g, err := New(store, Config{Listen: "127.0.0.1:0", Orders: s.orders, PaymentSecrets: []string{providerSecret}, Version: "1.0.0"})
 	if err != nil {
 		t.Fatal(err)
