@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
 
-# The modules to check: the program, and the benchmark, which keeps its peers' dependencies to itself.
-MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
+# The modules to check: the program, and those that keep their dependencies to themselves: the benchmark its
+# peers', and the test of the API's description its generator's.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod test/openapi/go.mod))
 
 # The linters have a module of their own; `go tool` downloads and builds them when they are first needed.
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
@@ -24,6 +25,7 @@ build: ## Build bin/millrace, one static binary
 .PHONY: test
 test: ## Run the tests, the longest ones shortened (ARGS="-run Name -v" for flags)
 	go test -short $(ARGS) ./...
+	cd test/openapi && go test -short $(ARGS) ./...
 
 .PHONY: campaign
 campaign: ## Run the longest tests in full: processes that are killed, or die before any of their writes

@@ -34,6 +34,10 @@ type Task[A any] struct {
 	// Unique says that the task has a unique key, so that it may be replaced until its
 	// worker has claimed it. The engine writes it.
 	Unique bool `json:"unique,omitzero"`
+	// Trace is where the trace stands that the task is submitted in: none means that of
+	// the context. In a handler it is a place of this attempt's own, below that; it is in
+	// the handler's context too, except for that of a batch, which is of many traces.
+	Trace Trace `json:"trace,omitzero"`
 	// Attempt is the number of this run, from 1. It is not stored.
 	Attempt int `json:"-"`
 }

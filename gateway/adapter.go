@@ -50,7 +50,7 @@ func (a *adapter) Handle(op *huma.Operation, serve func(huma.Context)) {
 				return err
 			}
 		}
-		x := &exchange{op: op, fiber: c, http: c.Context(), ctx: a.base}
+		x := &exchange{op: op, fiber: c, http: c.Context(), ctx: traced(a.base, &c.Context().Request.Header)}
 		serve(x)
 		x.fiber, x.http = nil, nil // whoever still holds x must not see the next request
 		return nil

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -19,9 +20,14 @@ type answerer struct{ log *slog.Logger }
 
 // problem returns what to answer for err. Where is the route, for the log.
 func (a answerer) problem(where string, err error) *problem {
+	return a.problemIn(context.Background(), where, err)
+}
+
+// problemIn is problem where the log is to say more: of what ctx is about.
+func (a answerer) problemIn(ctx context.Context, where string, err error) *problem {
 	p := problemOf(err)
 	if p.cause != nil {
-		a.log.Error("request failed", "instance", p.Instance, "route", where, "error", p.cause)
+		a.log.ErrorContext(ctx, "request failed", "instance", p.Instance, "route", where, "error", p.cause)
 	}
 	return p
 }

@@ -38,7 +38,7 @@ func newAPI(app *fiber.App, cfg apiConfig) *api {
 	h := huma.NewAPI(huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI:    "3.1.0",
-			Info:       &huma.Info{Title: "Millrace", Version: cfg.Version},
+			Info:       &huma.Info{Title: "Millrace", Version: cfg.Version, Description: describedProblems()},
 			Components: &huma.Components{Schemas: huma.NewMapRegistry(schemaPrefix, schemaName)},
 		},
 		Formats:                      map[string]huma.Format{mediaJSON: jsonFormat(), mediaProblem: jsonFormat()},
@@ -80,7 +80,7 @@ func register[I, O any](a *api, op huma.Operation, handle func(context.Context, 
 	huma.Register(&operation{API: a.huma}, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {
-			return nil, a.answer.problem(where, err)
+			return nil, a.answer.problemIn(ctx, where, err)
 		}
 		return out, nil
 	})

@@ -59,7 +59,7 @@ type submitTasksOutput struct {
 	Body         func(huma.Context)
 }
 
-func (g *Gateway) submitTasks(_ context.Context, in *submitTasksInput) (*submitTasksOutput, error) {
+func (g *Gateway) submitTasks(ctx context.Context, in *submitTasksInput) (*submitTasksOutput, error) {
 	newID := func(int) string { return millrace.NewID() }
 	if in.Key != "" {
 		name, err := parseKey(in.Key)
@@ -68,7 +68,7 @@ func (g *Gateway) submitTasks(_ context.Context, in *submitTasksInput) (*submitT
 		}
 		newID = func(line int) string { return millrace.DeriveID("bulk", name, strconv.Itoa(line)) }
 	}
-	b := &bulk{bulkDesk: g.bulk, newID: newID, again: in.Key != "", limit: g.cfg.BulkLimit, serve: (*bulk).stream}
+	b := &bulk{bulkDesk: g.bulk, trace: millrace.TraceOf(ctx), newID: newID, again: in.Key != "", limit: g.cfg.BulkLimit, serve: (*bulk).stream}
 	if in.Atomic {
 		b.limit, b.serve = min(b.limit, maxAtomicBytes), (*bulk).together
 	}
@@ -78,6 +78,7 @@ func (g *Gateway) submitTasks(_ context.Context, in *submitTasksInput) (*submitT
 // bulk is a bulk submission.
 type bulk struct {
 	*bulkDesk
+	trace millrace.Trace // that it is part of
 	newID func(line int) string
 	again bool // whether what has no id of its own may be there already
 	limit int64
@@ -198,6 +199,7 @@ func (b *bulk) parse(p *parcel) {
 			continue
 		}
 		p.tasks[i] = b.readTask(l.number, l.text, b.newID)
+		p.tasks[i].task.Trace = b.trace
 	}
 	p.lines = nil
 }

@@ -19,8 +19,7 @@ func (g *Gateway) bulkRoutes(a *api) {
 		Responses: map[string]*huma.Response{"200": {
 			Description: "A JSON object for each line that is not blank: its number, from 1, the status that it would have had on its own, and the task's id and state, or the error. replayed means that the task was there already.",
 			Content: map[string]*huma.MediaType{mediaLines: {
-				Schema:  lines,
-				Example: "{\"line\":1,\"status\":202,\"id\":\"a-1\",\"state\":\"pending\"}\n{\"line\":2,\"status\":422,\"type\":\"urn:millrace:problem:invalid\",\"error\":\"expected required property kind to be present\"}\n",
+				Schema: lines,
 			}},
 		}},
 		Errors: []int{400, 409, 413, 415, 422, 503},

@@ -52,6 +52,7 @@ func (b *bulk) readTogether(in *lineSource) (tasks []bulkTask, err error) {
 			t := bulkTask{number: l.number, err: l.err}
 			if l.err == nil {
 				t = b.readTask(l.number, l.text, b.newID)
+				t.task.Trace = b.trace
 			}
 			switch {
 			case t.err != nil:

@@ -45,7 +45,12 @@ const docsStart = `SwaggerUIBundle({
 // mountDocs serves the description, made at the first request from what is
 // registered by then, and the pages that show it.
 func mountDocs(app *fiber.App, description *huma.OpenAPI) {
-	describe := sync.OnceValues(func() ([]byte, error) { return json.Marshal(description) })
+	describe := sync.OnceValues(func() ([]byte, error) {
+		if err := describeExamples(description); err != nil {
+			return nil, err
+		}
+		return json.Marshal(description)
+	})
 	app.Get("/openapi.json", func(c *fiber.Ctx) error {
 		body, err := describe()
 		if err != nil {

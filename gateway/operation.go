@@ -36,6 +36,7 @@ func (o *operation) Handle(op *huma.Operation, serve func(huma.Context)) {
 		// Nor is one that has RawBody alone: it is text.
 		op.RequestBody.Content[mediaLines].Schema = &huma.Schema{Type: huma.TypeString}
 	}
+	describeStatuses(op)
 	o.API.Adapter().Handle(op, serve)
 }
 

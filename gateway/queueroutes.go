@@ -17,7 +17,7 @@ func (g *Gateway) queueRoutes(a *api) {
 		OperationID: "add-queue", Method: http.MethodPost, Path: "/v1/queues", DefaultStatus: http.StatusOK, Tags: []string{"queues"},
 		Summary:     "Add a queue",
 		Description: "It is there for all processes, without a restart: they take tasks for it (201), and workers that do not serve certain queues serve it. To add one that is there changes its share of the handlers at once, for all workers whose own configuration does not name it.",
-		Errors:      []int{400, 413, 415, 422, 503, 507},
+		Errors:      []int{400, 413, 415, 422, 503, 507}, Metadata: map[string]any{creates: true},
 	}, g.addQueue)
 	g.queueRemoveRoute(a)
 	register(a, huma.Operation{

@@ -88,5 +88,5 @@ func (o *Orders) act(ctx context.Context, action Action, id string, c *command, 
 	if state == Paid || state == Cancelled {
 		o.callOff(ctx, id)
 	}
-	return order, version, o.followUp(ctx, order)
+	return order, version, o.followUp(ctx, nil, order)
 }

@@ -31,8 +31,9 @@ type Reminder struct {
 // maxFollowing is how many follow-ups are written at once.
 const maxFollowing = 256
 
-// followUp sees to what follows from where orders stand.
-func (o *Orders) followUp(ctx context.Context, all ...Order) error {
+// followUp sees to what follows from where orders stand, each in its trace; without
+// traces all are in that of ctx.
+func (o *Orders) followUp(ctx context.Context, traces []millrace.Trace, all ...Order) error {
 	errs := make([]error, len(all))
 	places := make(chan struct{}, maxFollowing)
 	var following sync.WaitGroup
@@ -41,8 +42,12 @@ func (o *Orders) followUp(ctx context.Context, all ...Order) error {
 			continue
 		}
 		places <- struct{}{}
+		in := ctx
+		if traces != nil {
+			in = millrace.WithTrace(ctx, traces[i])
+		}
 		following.Go(func() {
-			errs[i] = o.follow(ctx, order)
+			errs[i] = o.follow(in, order)
 			<-places
 		})
 	}

@@ -61,15 +61,15 @@ func (o *Orders) placed(ctx context.Context, tasks []millrace.Task[Placement]) (
 	for n, err := range o.ledger.do(ctx, commands...) {
 		results[decided[n]].Err = permanent(err)
 	}
-	following := make([]Order, 0, len(tasks))
+	following, traces := make([]Order, 0, len(tasks)), make([]millrace.Trace, 0, len(tasks))
 	for i, order := range found {
 		if order.ID != "" && results[i].Err == nil {
 			results[i].Value = outcomeOf(order)
-			following = append(following, order)
+			following, traces = append(following, order), append(traces, tasks[i].Trace)
 		}
 	}
 	// Before the tasks are done with. If it fails, they come again.
-	if err := o.followUp(ctx, following...); err != nil {
+	if err := o.followUp(ctx, traces, following...); err != nil {
 		return nil, err
 	}
 	return results, nil

@@ -80,7 +80,7 @@ func (p *Processor) register(kind string, missing bool, h handler) {
 func decodeArgs[A any](raw millrace.RawTask) (millrace.Task[A], error) {
 	t := millrace.Task[A]{
 		ID: raw.ID, Kind: raw.Kind, Queue: raw.Queue, Options: raw.Options,
-		SubmittedAt: raw.SubmittedAt, Tried: raw.Tried, Redrives: raw.Redrives, Spent: raw.Spent, Attempt: raw.Attempt,
+		SubmittedAt: raw.SubmittedAt, Tried: raw.Tried, Redrives: raw.Redrives, Spent: raw.Spent, Trace: raw.Trace, Attempt: raw.Attempt,
 	}
 	if len(raw.Args) > 0 {
 		if err := json.Unmarshal(raw.Args, &t.Args); err != nil {

@@ -182,6 +182,10 @@ func (p *Processor) call(h handler, runs []*run) {
 	for i, r := range runs {
 		tasks[i] = r.Task
 		tasks[i].Attempt = r.attempt.Number
+		tasks[i].Trace = r.Task.Trace.Child()
+	}
+	if len(runs) == 1 { // many come from as many traces
+		ctx = millrace.WithTaskID(millrace.WithTrace(ctx, tasks[0].Trace), tasks[0].ID)
 	}
 	given, err := p.protect(context.WithValue(ctx, reporterKey{}, reporter{p.reports, runs}), h, tasks, limits.hardTimeout)
 	cause := context.Cause(ctx)

@@ -39,6 +39,7 @@ func (s *Store) BeginSubmit(ctx context.Context, tasks []millrace.RawTask) func(
 	var lines []string
 	var of []int
 	for i, t := range tasks {
+		t = traced(ctx, t)
 		if t.Queue == "" {
 			t.Queue = s.Route(t.Kind)
 		}

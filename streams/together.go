@@ -35,6 +35,7 @@ func (s *Store) SubmitTogether(ctx context.Context, tasks []millrace.RawTask) er
 	for i, t := range tasks {
 		var err error
 		first, twice := seen[t.ID]
+		t = traced(ctx, t)
 		switch msgs[i], err = s.taskMessage(t); {
 		case err == nil && t.Queue != tasks[0].Queue:
 			err = fmt.Errorf("%w: the queue is %s, and that of the first is %s: together they must be of one", millrace.ErrInvalid, t.Queue, tasks[0].Queue)
@@ -171,7 +172,7 @@ func (s *Store) keptOutside(ctx context.Context, t millrace.RawTask) Kept {
 // sameTask is whether two tasks are one, submitted twice.
 func sameTask(a, b millrace.RawTask) bool {
 	for _, t := range []*millrace.RawTask{&a, &b} {
-		t.SubmittedAt, t.Tried, t.Redrives, t.Spent, t.Passes, t.Unique, t.Attempt = time.Time{}, 0, 0, 0, nil, false, 0
+		t.SubmittedAt, t.Tried, t.Redrives, t.Spent, t.Passes, t.Unique, t.Trace, t.Attempt = time.Time{}, 0, 0, 0, nil, false, millrace.Trace{}, 0
 	}
 	one, err := encode(a)
 	other, err2 := encode(b)

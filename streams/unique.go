@@ -58,6 +58,7 @@ func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time
 	if err := u.Validate(); err != nil {
 		return Holding{}, err
 	}
+	task = traced(ctx, task)
 	if task.Queue == "" {
 		task.Queue = s.Route(task.Kind)
 	}

@@ -48,6 +48,7 @@ func (s *Store) SubmitAt(ctx context.Context, task millrace.RawTask, at time.Tim
 	if !at.After(time.Now()) {
 		return s.Submit(ctx, task)
 	}
+	task = traced(ctx, task)
 	if task.Queue == "" {
 		task.Queue = s.Route(task.Kind)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"millrace"
 	"millrace/embedded"
 	"millrace/gateway"
 	"millrace/orders"
@@ -30,14 +31,14 @@ type nodeFlags struct {
 type devCmd struct{ nodeFlags }
 
 func (c *devCmd) Run(ctx context.Context, io stdio, called invocation, d declaration) error {
-	n := node{called: called, flags: c.nodeFlags, declared: d, log: slog.New(slog.NewTextHandler(io.err, nil)), register: registerDemo}
+	n := node{called: called, flags: c.nodeFlags, declared: d, log: slog.New(millrace.LogHandler(slog.NewTextHandler(io.err, nil))), register: registerDemo}
 	return stopped(ctx, n.run(ctx, func(n *node) { welcome(io.out, n) }))
 }
 
 type serveCmd struct{ nodeFlags }
 
 func (c *serveCmd) Run(ctx context.Context, io stdio, called invocation, d declaration) error {
-	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	log := slog.New(millrace.LogHandler(slog.NewJSONHandler(io.err, nil)))
 	n := node{called: called, flags: c.nodeFlags, declared: d, log: log}
 	return stopped(ctx, n.run(ctx, func(n *node) {
 		log.Info("ready", "api", n.gateway.Addr().String(), "nats", n.server.ClientURL(), "data_dir", c.DataDir)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"millrace"
 	"millrace/gateway"
 	"millrace/orders"
 	"millrace/processor"
@@ -22,7 +23,7 @@ type gatewayCmd struct {
 
 // Run serves the API until ctx ends.
 func (c *gatewayCmd) Run(ctx context.Context, io stdio, called invocation) error {
-	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	log := slog.New(millrace.LogHandler(slog.NewJSONHandler(io.err, nil)))
 	cfg, err := c.gateway(log)
 	if err != nil {
 		return err
@@ -58,7 +59,7 @@ type processorCmd struct {
 
 // Run carries out tasks until ctx ends.
 func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) error {
-	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	log := slog.New(millrace.LogHandler(slog.NewJSONHandler(io.err, nil)))
 	store, err := openStore(ctx, "millrace-processor", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
@@ -97,7 +98,7 @@ type schedulerCmd struct {
 
 // Run sees to the declared schedules, and moves what is due until ctx ends.
 func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d declaration) error {
-	log := slog.New(slog.NewJSONHandler(io.err, nil))
+	log := slog.New(millrace.LogHandler(slog.NewJSONHandler(io.err, nil)))
 	schedules, err := d.schedules()
 	if err != nil {
 		return err
