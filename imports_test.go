@@ -28,6 +28,7 @@ var house = []struct {
 	{"cmd/millrace", 5, "the command knows all the others, so that none of them has to"},
 	{"gateway", 4, "HTTP on top of the tasks and the orders: no domain rule may depend on how it is asked for"},
 	{"metrics", 4, "gives names to what the parts have counted: none of them knows who reads it"},
+	{"gateway/dashboard", 3, "renders what it is given: it knows neither requests nor what is kept, so a page can do nothing that the API cannot"},
 	{"orders", 3, "a domain like a user's own: it runs on the engine, and the engine does not know it"},
 	{"admin", 2, "looks after the broker as a whole, which it knows from the store's plan; no process that works needs it"},
 	{"processor", 2, "runs handlers on deliveries: it sees the store, but neither HTTP nor orders"},

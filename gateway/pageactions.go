@@ -34,7 +34,9 @@ type form struct {
 func (f *form) value(name string) string { return strings.TrimSpace(f.http.FormValue(name)) }
 
 // call asks the API for something.
-func (f *form) call(method, path string, body, out any) error { return f.g.ask(method, path, body, out) }
+func (f *form) call(method, path string, body, out any) error {
+	return f.g.ask(method, path, body, out)
+}
 
 // path is a path of the API, with the id of the form.
 func (f *form) path(format string) string { return fmt.Sprintf(format, url.PathEscape(f.id)) }
@@ -117,10 +119,12 @@ func actions() map[string]action {
 
 		"/queues/:id/pause":  simple("POST", "/v1/queues/%s/pause", "Queue %s is paused: it takes tasks in, and none begins.", to("/queues")),
 		"/queues/:id/resume": simple("POST", "/v1/queues/%s/resume", "Queue %s is open again.", to("/queues")),
-		"/queues/:id/purge":  {question: func(f *form) string { return "Cancel the " + f.value("confirm") + " tasks that wait in queue " + f.id + "?" }, do: purge, back: to("/queues")},
-		"/kinds/pause":       {do: func(f *form) (string, error) { return onKind(f, "pause", "Tasks of the kind %s are put off.") }, back: to("/queues")},
-		"/kinds/resume":      {do: func(f *form) (string, error) { return onKind(f, "resume", "Tasks of the kind %s run again.") }, back: to("/queues")},
-		"/limits":            {do: setLimits, back: to("/queues")},
+		"/queues/:id/purge": {question: func(f *form) string {
+			return "Cancel the " + f.value("confirm") + " tasks that wait in queue " + f.id + "?"
+		}, do: purge, back: to("/queues")},
+		"/kinds/pause":  {do: func(f *form) (string, error) { return onKind(f, "pause", "Tasks of the kind %s are put off.") }, back: to("/queues")},
+		"/kinds/resume": {do: func(f *form) (string, error) { return onKind(f, "resume", "Tasks of the kind %s run again.") }, back: to("/queues")},
+		"/limits":       {do: setLimits, back: to("/queues")},
 
 		"/schedules/:id/run":    {do: runNow, back: schedule},
 		"/schedules/:id/pause":  simple("POST", "/v1/schedules/%s/pause", "Schedule %s is paused.", schedule),

@@ -82,7 +82,7 @@ func TestEveryProblemIsListed(t *testing.T) {
 // answersWell are the statuses in the code that no problem has.
 var answersWell = map[string]bool{
 	"StatusText": true, "StatusContinue": true, "StatusOK": true, "StatusCreated": true, "StatusAccepted": true,
-	"StatusNoContent": true, "StatusMultiStatus": true, "StatusNotModified": true,
+	"StatusNoContent": true, "StatusMultiStatus": true, "StatusSeeOther": true, "StatusNotModified": true,
 	"StatusBadGateway":     true, // Fiber's word for a connection that broke
 	"StatusNotImplemented": true, // of what only huma's tests would call
 }

@@ -15,7 +15,6 @@ import (
 	"io"
 	"maps"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -129,15 +128,3 @@ var assets = sync.OnceValue(func() assetIndex {
 	}
 	return index
 })
-
-// Names are those of all templates that make a page, for tests.
-func Names() []string {
-	var names []string
-	for _, t := range templates().Templates() {
-		if name, ok := strings.CutSuffix(t.Name(), ".html"); ok && name != "layout" && name != "parts" {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}

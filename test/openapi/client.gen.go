@@ -1247,6 +1247,9 @@ type QueueView struct {
 	// Draining Since when nothing is let in; missing if it is.
 	Draining *time.Time `json:"draining,omitempty"`
 
+	// Entered How many have come into it since it was made, so that two looks give a rate; one that is put off and tried again counts again.
+	Entered int64 `json:"entered"`
+
 	// HeldUntil Until when its consumer is paused on the broker, as by "nats consumer pause"; resume ends that too.
 	HeldUntil *time.Time `json:"held_until,omitempty"`
 
@@ -1708,6 +1711,12 @@ type TaskBody struct {
 
 // TaskView defines model for TaskView.
 type TaskView struct {
+	// Args What its handler is given; only if that was asked for.
+	Args interface{} `json:"args,omitempty"`
+
+	// ArgsGone Args were asked for, and are not kept any more.
+	ArgsGone *bool `json:"args_gone,omitempty"`
+
 	// Attempts The runs that count, oldest first.
 	Attempts *[]AttemptView `json:"attempts"`
 
@@ -2186,7 +2195,10 @@ type SubmitTasksParams struct {
 // GetTaskParams defines parameters for GetTask.
 type GetTaskParams struct {
 	// Wait How long to wait for the task to finish.
-	Wait        *string `form:"wait,omitempty" json:"wait,omitempty"`
+	Wait *string `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// Args Show its args as well.
+	Args        *bool   `form:"args,omitempty" json:"args,omitempty"`
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
 
@@ -6949,6 +6961,18 @@ func NewGetTaskRequest(server string, id string, params *GetTaskParams) (*http.R
 		if params.Wait != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Args != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "args", *params.Args, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
