@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
 
 # The modules to check: the program, and those that keep their dependencies to themselves: the benchmark its
-# peers', and the test of the API's description its generator's.
-MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod test/openapi/go.mod))
+# peers', the test of the API's description its generator's, that in a browser what drives one.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod test/*/go.mod))
 
 # The linters have a module of their own; `go tool` downloads and builds them when they are first needed.
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
@@ -25,7 +25,7 @@ build: ## Build bin/millrace, one static binary
 .PHONY: test
 test: ## Run the tests, the longest ones shortened (ARGS="-run Name -v" for flags)
 	go test -short $(ARGS) ./...
-	cd test/openapi && go test -short $(ARGS) ./...
+	@for module in $(patsubst %/go.mod,%,$(wildcard test/*/go.mod)); do echo "cd $$module && go test -short ./..."; (cd $$module && go test -short $(ARGS) ./...) || exit 1; done
 
 .PHONY: campaign
 campaign: ## Run the longest tests in full: processes that are killed, or die before any of their writes
