@@ -111,10 +111,30 @@ func tasksPage(v *visit) (dashboard.Page, error) {
 	return dashboard.Page{Template: "tasks", Title: "Tasks", Nav: "Tasks", Live: q.Get("after") == "", Data: data}, nil
 }
 
+// taskEvent is what happened to a task: it was tried, or put off.
+type taskEvent struct {
+	at      time.Time
+	Attempt *attemptView
+	Wait    *waitView
+}
+
+// eventsOf are all of a task, in their order.
+func eventsOf(t *taskView) (all []taskEvent) {
+	for i := range t.Attempts {
+		all = append(all, taskEvent{at: t.Attempts[i].EndedAt, Attempt: &t.Attempts[i]})
+	}
+	for i := range t.Waits {
+		all = append(all, taskEvent{at: t.Waits[i].Since, Wait: &t.Waits[i]})
+	}
+	slices.SortStableFunc(all, func(a, b taskEvent) int { return a.at.Compare(b.at) })
+	return all
+}
+
 func taskPage(v *visit) (dashboard.Page, error) {
 	id := v.http.Params("id")
 	data := struct {
 		Task                *taskView
+		Events              []taskEvent
 		Final, IsDead       bool
 		Ended, Order, Token string
 	}{Task: &taskView{}, Token: v.token()}
@@ -122,6 +142,7 @@ func taskPage(v *visit) (dashboard.Page, error) {
 		return dashboard.Page{}, err
 	}
 	t := data.Task
+	data.Events = eventsOf(t)
 	data.Final = t.State.Final()
 	if state := string(t.State); data.Final {
 		data.Ended = strings.ToUpper(state[:1]) + state[1:]
