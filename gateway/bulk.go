@@ -291,22 +291,39 @@ func (t *bulkTask) settle(kept streams.Kept) {
 // submitLater submits a task for its time. One that may be there already, for another
 // time since it was asked for before, is not put off.
 func (b *bulk) submitLater(ctx context.Context, t *bulkTask) {
-	if t.own || b.again {
-		if kept := b.store.Kept(ctx, []millrace.RawTask{t.task})[0]; !errors.Is(kept.Err, millrace.ErrNotFound) {
-			t.settle(kept)
-			return
-		}
+	if b.settled(ctx, t) {
+		return
 	}
 	if t.err = b.store.SubmitAt(ctx, t.task, t.due); errors.Is(t.err, millrace.ErrConflict) {
 		b.compare(ctx, []*bulkTask{t})
 	}
 }
 
+// settled reports whether the task was there before, or something else under its id.
+func (b *bulk) settled(ctx context.Context, t *bulkTask) bool {
+	if !t.own && !b.again {
+		return false
+	}
+	kept := b.store.Kept(ctx, []millrace.RawTask{t.task})[0]
+	if errors.Is(kept.Err, millrace.ErrNotFound) {
+		return false
+	}
+	t.settle(kept)
+	return true
+}
+
 // submitUnique submits a task that is to be the only one with its key. Of several lines
-// with the same key any may be the first.
+// with the same key any may be the first. One that was there before is not in conflict
+// with who has its key since, and does not replace it.
 func (b *bulk) submitUnique(ctx context.Context, t *bulkTask) {
+	if t.state = millrace.Pending; b.settled(ctx, t) {
+		if t.due.After(time.Now()) {
+			t.state = millrace.Scheduled
+		}
+		return
+	}
 	h, err := b.store.SubmitUnique(ctx, t.task, t.due, t.unique)
 	if t.err = err; err == nil {
-		t.task.ID, t.state, t.due, t.existing, t.replaced = h.ID, h.State, h.Due, h.Existing, h.Replaced
+		t.task.ID, t.state, t.due, t.existing, t.replaced, t.replayed = h.ID, h.State, h.Due, h.Existing, h.Replaced, h.Replayed
 	}
 }

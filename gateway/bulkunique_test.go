@@ -134,3 +134,30 @@ func checkHolders(t *testing.T, all map[string]map[string]int, keys int) {
 		}
 	}
 }
+
+// A line under an id that is there already is that task, or refused: it neither vanishes
+// behind what has the id, nor replaces what has its key since.
+func TestBulkUniqueAgain(t *testing.T) {
+	h := newBulkHost(t, Config{})
+	const (
+		plain   = `{"id":"a","kind":"demo.echo","args":1}`
+		another = `{"id":"a","kind":"demo.echo","args":2,"unique":{"key":"k"}}`
+		first   = `{"id":"b","kind":"demo.echo","args":1,"unique":{"key":"k"}}`
+		changed = `{"id":"b","kind":"demo.echo","args":2,"unique":{"key":"k"}}`
+		later   = `{"id":"c","kind":"demo.echo","args":1,"delay":"1h","unique":{"key":"l","on_conflict":"replace"}}`
+	)
+	for i, c := range []struct{ line, want string }{
+		{plain, `{"line":1,"status":202,"id":"a","state":"pending"}`},
+		{another, `"status":409,"id":"a","type":"urn:millrace:problem:conflict"`},
+		{first, `{"line":1,"status":202,"id":"b","state":"pending"}`},
+		{first, `{"line":1,"status":202,"id":"b","state":"pending","replayed":true}`},
+		{changed, `"status":409,"id":"b","type":"urn:millrace:problem:conflict"`},
+		{later, `"status":202,"id":"c","state":"scheduled"`},
+		{later, `"replayed":true`},
+		{strings.Replace(later, `"l"`, `"k"`, 1), `"replayed":true`}, // and b is not replaced
+	} {
+		if _, text := h.send(bulkPath, c.line+"\n"); !strings.Contains(text, c.want) {
+			t.Errorf("%d: %s", i, text)
+		}
+	}
+}
