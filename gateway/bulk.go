@@ -81,6 +81,7 @@ type bulk struct {
 	newID func(line int) string
 	again bool // whether what has no id of its own may be there already
 	limit int64
+	turns keyTurns
 	serve func(*bulk, *bodyStream) error
 }
 
@@ -241,7 +242,18 @@ func (b *bulk) submit(p *parcel) func() {
 		switch t := &p.tasks[i]; {
 		case t.err != nil:
 		case t.unique.Key != "":
-			later.Go(func() { b.submitUnique(ctx, t) })
+			before, done := b.turns.next(t.unique.Key)
+			later.Go(func() {
+				defer done()
+				if before == nil {
+					b.submitUnique(ctx, t)
+					return
+				}
+				<-before
+				ctx, cancel := context.WithTimeout(b.base, workTime) // its time begins now
+				defer cancel()
+				b.submitUnique(ctx, t)
+			})
 		case t.due.IsZero():
 			now, batch = append(now, t), append(batch, t.task)
 		default:
@@ -312,8 +324,35 @@ func (b *bulk) settled(ctx context.Context, t *bulkTask) bool {
 	return true
 }
 
-// submitUnique submits a task that is to be the only one with its key. Of several lines
-// with the same key any may be the first. One that was there before is not in conflict
+// keyTurns lets the lines with the same unique key come one after the other: the first
+// one gets the key, and the last one is what replaces it.
+type keyTurns struct {
+	mu   sync.Mutex
+	last map[string]chan struct{}
+}
+
+// next returns what is closed when the line before is done, nil if there is none under
+// way, and what this one is to call when it is.
+func (k *keyTurns) next(key string) (before <-chan struct{}, done func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last == nil {
+		k.last = map[string]chan struct{}{}
+	}
+	before = k.last[key]
+	mine := make(chan struct{})
+	k.last[key] = mine
+	return before, func() {
+		close(mine)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.last[key] == mine {
+			delete(k.last, key)
+		}
+	}
+}
+
+// submitUnique submits a task that is to be the only one with its key. One that was there before is not in conflict
 // with who has its key since, and does not replace it.
 func (b *bulk) submitUnique(ctx context.Context, t *bulkTask) {
 	if t.state = millrace.Pending; b.settled(ctx, t) {

@@ -12,8 +12,8 @@ import (
 	"millrace/test/broker"
 )
 
-// Of the lines of one request with the same key, one is taken, whichever it is, and the
-// others are told of it.
+// Of the lines of one request with the same key, one is taken, and the others are told of
+// it.
 func TestBulkUnique(t *testing.T) {
 	h := newBulkHost(t, Config{})
 	var lines strings.Builder
@@ -158,6 +158,28 @@ func TestBulkUniqueAgain(t *testing.T) {
 	} {
 		if _, text := h.send(bulkPath, c.line+"\n"); !strings.Contains(text, c.want) {
 			t.Errorf("%d: %s", i, text)
+		}
+	}
+}
+
+// Of the lines with the same key the first one has it, and the last one is what runs,
+// also if they are in parcels that are submitted at once.
+func TestBulkUniqueInOrder(t *testing.T) {
+	h := newBulkHost(t, Config{})
+	const keys, lines = 20, 60 * 20
+	var all strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&all, `{"id":"t%d","kind":"demo.echo","args":%d,"delay":"1h","unique":{"key":"k%d","on_conflict":"replace"}}`+"\n", i, i, i%keys)
+	}
+	_, text := h.send(bulkPath, all.String())
+	checkHolders(t, parseAnswers(t, text, "k%d", keys), keys)
+	for k := range keys {
+		f, err := h.store.Lookup(t.Context(), fmt.Sprint("t", k))
+		if err != nil {
+			t.Fatal("the first line has not got the key:", err)
+		}
+		if args, _, err := h.store.Args(t.Context(), f.Record); err != nil || string(args) != fmt.Sprint(lines-keys+k) {
+			t.Errorf("key %d: %s is to run: %v", k, args, err)
 		}
 	}
 }
