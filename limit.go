@@ -121,7 +121,7 @@ func ParseLimit(s string) (Limit, error) {
 	i := strings.LastIndexByte(s, '=')
 	scope, match, ok := strings.Cut(s[:max(i, 0)], ":")
 	if !ok {
-		return Limit{}, invalid(`limit %q must be of the form SCOPE:NAMES=LIMIT, as in "kind:mail.*=5", "key:customer:*=10/m" or "queue:bulk=20,100/s"`, s)
+		return Limit{}, invalid(`limit %q must be of the form SCOPE:NAMES=LIMIT, as in "kind:mail.*=5", "key:customer:*=10/m" or "queue:bulk=20"`, s)
 	}
 	l := Limit{Scope: LimitScope(scope), Match: match}
 	for part := range strings.SplitSeq(s[i+1:], ",") {

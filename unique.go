@@ -86,7 +86,11 @@ func (e *TakenError) Error() string {
 	if e.State == "" {
 		return fmt.Sprintf("task %s has the unique key %q", e.ID, e.Key)
 	}
-	return fmt.Sprintf("task %s, which is %s, has the unique key %q", e.ID, e.State, e.Key)
+	is := "is"
+	if e.State == Succeeded || e.State == Failed { // a key can be had for a time
+		is = "has"
+	}
+	return fmt.Sprintf("task %s, which %s %s, has the unique key %q", e.ID, is, e.State, e.Key)
 }
 
 // Unwrap gives [ErrConflict].

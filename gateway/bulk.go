@@ -82,6 +82,7 @@ type bulk struct {
 	newID func(line int) string
 	again bool // whether what has no id of its own may be there already
 	limit int64
+	turns keyTurns
 	serve func(*bulk, *bodyStream) error
 }
 
@@ -243,7 +244,18 @@ func (b *bulk) submit(p *parcel) func() {
 		switch t := &p.tasks[i]; {
 		case t.err != nil:
 		case t.unique.Key != "":
-			later.Go(func() { b.submitUnique(ctx, t) })
+			before, done := b.turns.next(t.unique.Key)
+			later.Go(func() {
+				defer done()
+				if before == nil {
+					b.submitUnique(ctx, t)
+					return
+				}
+				<-before
+				ctx, cancel := context.WithTimeout(b.base, workTime) // its time begins now
+				defer cancel()
+				b.submitUnique(ctx, t)
+			})
 		case t.due.IsZero():
 			now, batch = append(now, t), append(batch, t.task)
 		default:
@@ -293,22 +305,66 @@ func (t *bulkTask) settle(kept streams.Kept) {
 // submitLater submits a task for its time. One that may be there already, for another
 // time since it was asked for before, is not put off.
 func (b *bulk) submitLater(ctx context.Context, t *bulkTask) {
-	if t.own || b.again {
-		if kept := b.store.Kept(ctx, []millrace.RawTask{t.task})[0]; !errors.Is(kept.Err, millrace.ErrNotFound) {
-			t.settle(kept)
-			return
-		}
+	if b.settled(ctx, t) {
+		return
 	}
 	if t.err = b.store.SubmitAt(ctx, t.task, t.due); errors.Is(t.err, millrace.ErrConflict) {
 		b.compare(ctx, []*bulkTask{t})
 	}
 }
 
-// submitUnique submits a task that is to be the only one with its key. Of several lines
-// with the same key any may be the first.
+// settled reports whether the task was there before, or something else under its id.
+func (b *bulk) settled(ctx context.Context, t *bulkTask) bool {
+	if !t.own && !b.again {
+		return false
+	}
+	kept := b.store.Kept(ctx, []millrace.RawTask{t.task})[0]
+	if errors.Is(kept.Err, millrace.ErrNotFound) {
+		return false
+	}
+	t.settle(kept)
+	return true
+}
+
+// keyTurns lets the lines with the same unique key come one after the other: the first
+// one gets the key, and the last one is what replaces it.
+type keyTurns struct {
+	mu   sync.Mutex
+	last map[string]chan struct{}
+}
+
+// next returns what is closed when the line before is done, nil if there is none under
+// way, and what this one is to call when it is.
+func (k *keyTurns) next(key string) (before <-chan struct{}, done func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last == nil {
+		k.last = map[string]chan struct{}{}
+	}
+	before = k.last[key]
+	mine := make(chan struct{})
+	k.last[key] = mine
+	return before, func() {
+		close(mine)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.last[key] == mine {
+			delete(k.last, key)
+		}
+	}
+}
+
+// submitUnique submits a task that is to be the only one with its key. One that was there before is not in conflict
+// with who has its key since, and does not replace it.
 func (b *bulk) submitUnique(ctx context.Context, t *bulkTask) {
+	if t.state = millrace.Pending; b.settled(ctx, t) {
+		if t.due.After(time.Now()) {
+			t.state = millrace.Scheduled
+		}
+		return
+	}
 	h, err := b.store.SubmitUnique(ctx, t.task, t.due, t.unique)
 	if t.err = err; err == nil {
-		t.task.ID, t.state, t.due, t.existing, t.replaced = h.ID, h.State, h.Due, h.Existing, h.Replaced
+		t.task.ID, t.state, t.due, t.existing, t.replaced, t.replayed = h.ID, h.State, h.Due, h.Existing, h.Replaced, h.Replayed
 	}
 }

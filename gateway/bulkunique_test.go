@@ -12,8 +12,8 @@ import (
 	"millrace/test/broker"
 )
 
-// Of the lines of one request with the same key, one is taken, whichever it is, and the
-// others are told of it.
+// Of the lines of one request with the same key, one is taken, and the others are told of
+// it.
 func TestBulkUnique(t *testing.T) {
 	h := newBulkHost(t, Config{})
 	var lines strings.Builder
@@ -131,6 +131,55 @@ func checkHolders(t *testing.T, all map[string]map[string]int, keys int) {
 	for key, ids := range all {
 		if len(ids) != 1 {
 			t.Errorf("%s was had by %v", key, ids)
+		}
+	}
+}
+
+// A line under an id that is there already is that task, or refused: it neither vanishes
+// behind what has the id, nor replaces what has its key since.
+func TestBulkUniqueAgain(t *testing.T) {
+	h := newBulkHost(t, Config{})
+	const (
+		plain   = `{"id":"a","kind":"demo.echo","args":1}`
+		another = `{"id":"a","kind":"demo.echo","args":2,"unique":{"key":"k"}}`
+		first   = `{"id":"b","kind":"demo.echo","args":1,"unique":{"key":"k"}}`
+		changed = `{"id":"b","kind":"demo.echo","args":2,"unique":{"key":"k"}}`
+		later   = `{"id":"c","kind":"demo.echo","args":1,"delay":"1h","unique":{"key":"l","on_conflict":"replace"}}`
+	)
+	for i, c := range []struct{ line, want string }{
+		{plain, `{"line":1,"status":202,"id":"a","state":"pending"}`},
+		{another, `"status":409,"id":"a","type":"urn:millrace:problem:conflict"`},
+		{first, `{"line":1,"status":202,"id":"b","state":"pending"}`},
+		{first, `{"line":1,"status":202,"id":"b","state":"pending","replayed":true}`},
+		{changed, `"status":409,"id":"b","type":"urn:millrace:problem:conflict"`},
+		{later, `"status":202,"id":"c","state":"scheduled"`},
+		{later, `"replayed":true`},
+		{strings.Replace(later, `"l"`, `"k"`, 1), `"replayed":true`}, // and b is not replaced
+	} {
+		if _, text := h.send(bulkPath, c.line+"\n"); !strings.Contains(text, c.want) {
+			t.Errorf("%d: %s", i, text)
+		}
+	}
+}
+
+// Of the lines with the same key the first one has it, and the last one is what runs,
+// also if they are in parcels that are submitted at once.
+func TestBulkUniqueInOrder(t *testing.T) {
+	h := newBulkHost(t, Config{})
+	const keys, lines = 20, 60 * 20
+	var all strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&all, `{"id":"t%d","kind":"demo.echo","args":%d,"delay":"1h","unique":{"key":"k%d","on_conflict":"replace"}}`+"\n", i, i, i%keys)
+	}
+	_, text := h.send(bulkPath, all.String())
+	checkHolders(t, parseAnswers(t, text, "k%d", keys), keys)
+	for k := range keys {
+		f, err := h.store.Lookup(t.Context(), fmt.Sprint("t", k))
+		if err != nil {
+			t.Fatal("the first line has not got the key:", err)
+		}
+		if args, _, err := h.store.Args(t.Context(), f.Record); err != nil || string(args) != fmt.Sprint(lines-keys+k) {
+			t.Errorf("key %d: %s is to run: %v", k, args, err)
 		}
 	}
 }

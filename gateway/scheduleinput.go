@@ -13,8 +13,9 @@ import (
 )
 
 type putScheduleInput struct {
-	Name string `path:"name" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$"`
-	Body scheduleBody
+	Name    string `path:"name" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$"`
+	IfMatch string `header:"If-Match" doc:"The ETag that the schedule must have still, or * if it must be there already."`
+	Body    scheduleBody
 }
 
 type createScheduleInput struct {

@@ -202,3 +202,25 @@ func TestDeclaredSchedule(t *testing.T) {
 		}
 	}
 }
+
+// What is put with If-Match replaces that version, and no other.
+func TestPutScheduleIfMatch(t *testing.T) {
+	url, _ := running(t)
+	where := url + "/v1/schedules/s"
+	put := func(tag string, want int) (next string) {
+		t.Helper()
+		resp, p := ask(t, "PUT", where, `{"kind":"echo","every":"1h"}`, "If-Match", tag)
+		if resp.StatusCode != want || want == http.StatusPreconditionFailed && p["type"] != "urn:millrace:problem:changed" {
+			t.Errorf("%s: %d %v", tag, resp.StatusCode, p)
+		}
+		return resp.Header.Get("ETag")
+	}
+	put("*", http.StatusPreconditionFailed)
+	resp, _ := ask(t, "PUT", where, `{"kind":"echo","every":"2h"}`)
+	first := resp.Header.Get("ETag")
+	second := put(first, http.StatusOK)
+	put(first, http.StatusPreconditionFailed)
+	put(second, http.StatusOK)
+	put("*", http.StatusOK)
+	put("nonsense", http.StatusUnprocessableEntity)
+}

@@ -23,8 +23,8 @@ func (g *Gateway) scheduleRoutes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "put-schedule", Method: http.MethodPut, Path: "/v1/schedules/{name}", DefaultStatus: http.StatusOK, Tags: []string{"schedules"},
 		Summary:     "Write a schedule down",
-		Description: "Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file.",
-		Errors:      []int{400, 409, 413, 415, 422, 503}, Metadata: map[string]any{creates: true},
+		Description: "Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file, 412 that it is not as If-Match says.",
+		Errors:      []int{400, 409, 412, 413, 415, 422, 503}, Metadata: map[string]any{creates: true},
 	}, g.putSchedule)
 	register(a, huma.Operation{
 		OperationID: "get-schedule", Method: http.MethodGet, Path: "/v1/schedules/{name}", Tags: []string{"schedules"},

@@ -156,8 +156,22 @@ func (g *Gateway) putSchedule(ctx context.Context, in *putScheduleInput) (*sched
 			return nil, refusedFor("body.queue", err)
 		}
 	}
+	version, err := versionIn(in.IfMatch)
+	if err != nil {
+		return nil, refusedFor("header.If-Match", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
+	if version != "" {
+		e, err := g.book.Change(ctx, in.Name, version, func(millrace.Schedule) (millrace.Schedule, error) { return s, nil })
+		if errors.Is(err, millrace.ErrNotFound) {
+			err = fmt.Errorf("schedule %s: %w", in.Name, scheduler.ErrChanged) // it is gone
+		}
+		if err != nil {
+			return nil, err
+		}
+		return g.showSchedule(ctx, http.StatusOK, e)
+	}
 	_, missing := g.book.Get(ctx, in.Name) // what is there and cannot be read, Put replaces
 	e, err := g.book.Put(ctx, s)
 	if err != nil {

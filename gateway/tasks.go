@@ -60,7 +60,7 @@ func (g *Gateway) submitTask(ctx context.Context, in *submitTaskInput) (*accepte
 		asked, _ := millrace.MadeAt(id)
 		due, _ := in.Body.due(asked)
 		if unique, _, _ := in.Body.unique(); unique.Key != "" {
-			return g.submitUnique(ctx, task, due, unique)
+			return g.submitUnique(ctx, task, due, unique, again)
 		}
 		if due.After(time.Now()) {
 			answer.State, answer.NextAt = millrace.Scheduled, &due

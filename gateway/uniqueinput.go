@@ -58,8 +58,18 @@ func (b *taskBody) unique() (u millrace.Unique, wait time.Duration, violations [
 	return u, wait, d.violations
 }
 
-// submitUnique submits a task that is to be the only one with its key.
-func (g *Gateway) submitUnique(ctx context.Context, task millrace.RawTask, due time.Time, u millrace.Unique) (acceptedTask, error) {
+// submitUnique submits a task that is to be the only one with its key. One that was
+// submitted by this very request before is not in conflict with who has its key since.
+func (g *Gateway) submitUnique(ctx context.Context, task millrace.RawTask, due time.Time, u millrace.Unique, again bool) (acceptedTask, error) {
+	if again {
+		if kept := g.store.Kept(ctx, []millrace.RawTask{task})[0]; kept.Err == nil {
+			answer := acceptedTask{ID: task.ID, Kind: task.Kind, Queue: task.Queue, State: millrace.Pending}
+			if kept.Due.After(time.Now()) {
+				answer.State, answer.NextAt = millrace.Scheduled, &kept.Due
+			}
+			return answer, nil
+		}
+	}
 	h, err := g.store.SubmitUnique(ctx, task, due, u)
 	if err != nil {
 		return acceptedTask{}, err

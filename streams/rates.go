@@ -17,14 +17,22 @@ import (
 // advances it for all its tasks that ask meanwhile at once.
 //
 // Up to a second's worth may begin together. A task that has to wait for longer than
-// maxReserved is given no time yet: it is put off for half as long as it seems, and asks
-// again, so that a rate that is changed is soon heeded.
+// maxReserved is given no time yet: it is put off for half as long as it seems, and not for
+// longer than maxUnreserved, and asks again, so that a rate that is changed is soon heeded.
+// For that, what was counted by the rate of before is cut down to what there can be of the
+// one of now: else the first task of an hour would keep the next away for an hour, whatever
+// the rate is by then.
 //
 // A task may come behind its time: its worker died, or all were busy. So that those do not
 // begin together then, each task that may begin goes through a second time of the same
 // kind, that of what has begun, which no task is ahead of by more than two seconds' worth.
 // Who does not come through asks again later, each at another moment, and keeps its turn.
-const maxReserved = 30 * time.Second
+const (
+	maxReserved   = 30 * time.Second
+	maxUnreserved = 5 * time.Minute
+	// rateClocks is how far the clocks of those who count may differ.
+	rateClocks = 5 * time.Second
+)
 
 // rates are those that this process has to do with.
 type rates struct {
@@ -164,11 +172,11 @@ var (
 func takeTurn(t *rateTimes, rate millrace.Rate, now time.Time) time.Duration {
 	interval := rate.Interval()
 	together := max(0, min(time.Second, rate.Per)-interval) // what may begin ahead of its time
-	next := later(t.Next, now)
+	next := within(t.Next, now, together+maxReserved+interval+rateClocks)
 	wait := max(0, next.Add(-together).Sub(now))
 	if wait > maxReserved {
 		// Those behind it are later still.
-		return max(wait/2, maxReserved+time.Second)
+		return unreserved(wait)
 	}
 	t.Next = next.Add(interval)
 	return wait
@@ -177,7 +185,7 @@ func takeTurn(t *rateTimes, rate millrace.Rate, now time.Time) time.Duration {
 // comeThrough lets a task begin now, or says when it is to ask again.
 func comeThrough(t *rateTimes, rate millrace.Rate, now time.Time) time.Duration {
 	interval := rate.Interval()
-	next := later(t.Next, now)
+	next := within(t.Next, now, max(2*time.Second, interval)+rateClocks)
 	open := next.Add(-max(0, 2*time.Second-interval))
 	if !open.After(now) {
 		t.Next = next.Add(interval)
@@ -185,10 +193,23 @@ func comeThrough(t *rateTimes, rate millrace.Rate, now time.Time) time.Duration 
 	}
 	again := later(open, t.Again.Add(interval))
 	if wait := again.Sub(now); wait > maxReserved {
-		return max(wait/2, maxReserved+time.Second)
+		return unreserved(wait)
 	}
 	t.Again = again
 	return again.Sub(now)
+}
+
+// unreserved is for how long a task is put off that is given no time yet.
+func unreserved(wait time.Duration) time.Duration {
+	return min(max(wait/2, maxReserved+time.Second), maxUnreserved)
+}
+
+// within is t, but not before now, and not after what there can be ahead of it.
+func within(t, now time.Time, ahead time.Duration) time.Time {
+	if most := now.Add(ahead); t.After(most) {
+		return most
+	}
+	return later(t, now)
 }
 
 func later(a, b time.Time) time.Time {

@@ -62,7 +62,7 @@ func (s *Store) SubmitTogether(ctx context.Context, tasks []millrace.RawTask) er
 		var left []*nats.Msg
 		for i, kept := range s.Kept(ctx, tasks) {
 			if kept.Err == nil && !kept.Same {
-				kept.Err = fmt.Errorf("%w: the id is taken by another task", millrace.ErrConflict)
+				kept.Err = errIDTaken
 			}
 			switch {
 			case errors.Is(kept.Err, millrace.ErrNotFound):

@@ -48,11 +48,14 @@ type Holding struct {
 	// Existing is whether it was there before, and Replaced whether it got the args,
 	// options and time of this submission.
 	Existing, Replaced bool
+	// Replayed is whether this very submission had the key already.
+	Replayed bool
 }
 
 // SubmitUnique submits a task for a time, which is now if it has passed, unless another
 // task has its key. If that is a conflict, the error is a [millrace.TakenError], which
-// wraps [millrace.ErrConflict]. To submit the same id again is safe. The other errors are those of
+// wraps [millrace.ErrConflict]. To submit the same task again under its id is safe, as long as
+// it has its key; another one under that id is a plain conflict. The other errors are those of
 // [Store.SubmitAt].
 func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time.Time, u millrace.Unique) (Holding, error) {
 	if err := u.Validate(); err != nil {
@@ -98,7 +101,12 @@ func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time
 				return Holding{}, fmt.Errorf("unique key %s: %w", key, err)
 			}
 			if held.Task.ID == task.ID {
-				return s.submitHolder(ctx, held)
+				if task.Queue = held.Task.Queue; !sameTask(held.Task, task) { // another route is no other task
+					return Holding{}, errIDTaken
+				}
+				h, err := s.submitHolder(ctx, held)
+				h.Replayed = true
+				return h, err
 			}
 			f, h, free, err := s.holder(ctx, held)
 			if err != nil {
@@ -112,14 +120,42 @@ func (s *Store) SubmitUnique(ctx context.Context, task millrace.RawTask, at time
 				return h, err
 			}
 		}
-		_, err = bucket.Put(ctx, key, data, revision, ttl)
+		revision, err = bucket.Put(ctx, key, data, revision, ttl)
 		if errors.Is(err, millrace.ErrConflict) {
 			continue // somebody else has taken it
 		}
 		if err != nil {
 			return Holding{}, err
 		}
-		return s.submitHolder(ctx, mine)
+		h, err := s.submitHolder(ctx, mine)
+		if errors.Is(err, errIDTaken) {
+			s.dropKey(ctx, key, revision)
+		}
+		return h, err
+	}
+}
+
+// errIDTaken: the id is that of something else.
+var errIDTaken = fmt.Errorf("%w: the id is taken by another task", millrace.ErrConflict)
+
+// checkID says what it means that something is there already under the id of a task
+// that has its key: somebody has found the key and was faster, or it is something else.
+func (s *Store) checkID(ctx context.Context, task millrace.RawTask) error {
+	switch kept := s.Kept(ctx, []millrace.RawTask{task})[0]; {
+	case errors.Is(kept.Err, millrace.ErrNotFound): // it has gone on, or a replica lags behind
+		return nil
+	case kept.Err == nil && !kept.Same:
+		return errIDTaken
+	default:
+		return kept.Err
+	}
+}
+
+// dropKey lets go of a key whose task was refused. Whoever dies before it leaves a key
+// that is free when what has the id of that task has finished.
+func (s *Store) dropKey(ctx context.Context, key string, revision uint64) {
+	if err := s.buckets[uniqueBucket].Delete(ctx, key, revision); err != nil {
+		s.log.Warn("cannot give a unique key back", "key", key, "error", err)
 	}
 }
 
@@ -154,7 +190,10 @@ func (s *Store) submitHolder(ctx context.Context, e uniqueEntry) (Holding, error
 	} else {
 		err = s.Submit(ctx, e.Task)
 	}
-	if err != nil && !errors.Is(err, millrace.ErrConflict) {
+	if errors.Is(err, millrace.ErrConflict) {
+		err = s.checkID(ctx, e.Task)
+	}
+	if err != nil {
 		return Holding{}, fmt.Errorf("submit a unique task: %w", err)
 	}
 	return h, nil
@@ -170,7 +209,11 @@ func (s *Store) holder(ctx context.Context, e uniqueEntry) (f Found, h Holding, 
 	h = Holding{ID: e.Task.ID, Kind: e.Task.Kind, Queue: e.Task.Queue, Existing: true}
 	f, err = s.Lookup(ctx, e.Task.ID)
 	if errors.Is(err, millrace.ErrNotFound) && now.Sub(e.Took) < claimTime {
-		if h, err = s.submitHolder(ctx, e); err != nil {
+		h, err = s.submitHolder(ctx, e)
+		if errors.Is(err, errIDTaken) { // nobody was told of it
+			return f, h, true, nil
+		}
+		if err != nil {
 			return f, h, false, err
 		}
 		h.Existing = true

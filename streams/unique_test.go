@@ -252,3 +252,26 @@ func TestDebounce(t *testing.T) {
 		}
 	})
 }
+
+// A task whose id something else has is refused, and does not keep its key.
+func TestUniqueIDTaken(t *testing.T) {
+	for _, delay := range []time.Duration{0, time.Hour} {
+		t.Run(delay.String(), func(t *testing.T) {
+			store := open(t, newBroker(t), streams.Config{})
+			at := time.Now().Add(delay)
+			for n, key := range []string{"k", "other", "other"} {
+				u := millrace.Unique{Key: key, While: millrace.WhileFor, For: time.Hour}
+				_, err := store.SubmitUnique(t.Context(), uniqueTask("a", n), at, u)
+				if _, is := errors.AsType[*millrace.TakenError](err); (n > 0) != errors.Is(err, millrace.ErrConflict) || is {
+					t.Fatal(n, err)
+				}
+			}
+			if h, err := store.SubmitUnique(t.Context(), uniqueTask("a", 0), at, millrace.Unique{Key: "k"}); err != nil || h.ID != "a" || !h.Replayed {
+				t.Fatal(h, err)
+			}
+			if h, err := store.SubmitUnique(t.Context(), uniqueTask("b", 0), at, millrace.Unique{Key: "other"}); err != nil || h.ID != "b" {
+				t.Fatal("the key was kept:", h, err)
+			}
+		})
+	}
+}

@@ -32,6 +32,7 @@ type claim struct {
 	key    string
 	data   []byte
 	ttl    time.Duration
+	seq    uint64 // of the key, once it was taken
 	answer chan claimed
 }
 
@@ -157,6 +158,7 @@ func (d *desk) keep(ctx context.Context, takes []*claim, msgs []*nats.Msg) (take
 	for i, v := range d.store.buckets[uniqueBucket].writes.storeAll(ctx, msgs) {
 		switch {
 		case v.err == nil:
+			takes[i].seq = v.seq
 			taken = append(taken, takes[i])
 		case errors.Is(v.err, millrace.ErrConflict): // somebody else was faster
 			takes[i].answer <- claimed{}
@@ -175,7 +177,9 @@ func (d *desk) submit(ctx context.Context, taken []*claim) {
 	}
 	for i, err := range d.store.SubmitMany(ctx, tasks) {
 		if errors.Is(err, millrace.ErrConflict) {
-			err = nil // somebody who has found the key was faster
+			if err = d.store.checkID(ctx, tasks[i]); errors.Is(err, errIDTaken) {
+				d.store.dropKey(ctx, taken[i].key, taken[i].seq)
+			}
 		}
 		if err != nil {
 			err = fmt.Errorf("submit a unique task: %w", err)
