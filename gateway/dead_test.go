@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"millrace"
@@ -167,6 +168,9 @@ func TestDeadRefused(t *testing.T) {
 		if resp, got := ask(t, c.method, url+c.path, c.body); resp.StatusCode != c.status || got["title"] == nil {
 			t.Errorf("%s %s %s: %d %v", c.method, c.path, c.body, resp.StatusCode, got)
 		}
+	}
+	if _, got := ask(t, "POST", url+"/v1/dead/redrive", `{"all":true,"after":"!"}`); !strings.Contains(fmt.Sprint(got["errors"]), "body.after") {
+		t.Errorf("%v", got)
 	}
 	if _, page := ask(t, "GET", url+"/v1/dead", ""); fmt.Sprint(len(page["tasks"].([]any))) != "1" {
 		t.Errorf("%v", page)

@@ -92,7 +92,7 @@ func (g *Gateway) redriveAllDead(ctx context.Context, in *redriveAllInput) (*red
 	case err == nil, errors.Is(err, context.DeadlineExceeded) && done.Tasks > 0:
 		return out, nil
 	case errors.Is(err, millrace.ErrInvalid):
-		return nil, refusedFor("body.cursor", err)
+		return nil, refusedFor("body.after", err)
 	case done.Tasks == 0:
 		return nil, err
 	}
