@@ -199,6 +199,20 @@ func measurements() []measurement {
 				figures: []figure{memory},
 			},
 		}},
+		{name: "overview", run: overview, rows: []row{
+			{
+				name: "overview", title: "the dashboard's overview, with 1,000,000 finished tasks and 100,000 pending",
+				figures: latencies, bars: both(bar{p99, 150}),
+			},
+			{
+				name: "overviewMemory", title: "more resident memory after it was seen 100 times",
+				figures: []figure{memory}, bars: both(bar{memory, 5}),
+			},
+		}, own: true},
+		{name: "dashboards", run: dashboards, rows: []row{{
+			name: "dashboards", title: "rate of submissions while 200 have the overview open, 64 connections, of that with none",
+			figures: []figure{share}, bars: both(bar{share, 90}),
+		}}, own: true},
 		{name: "million", run: million, rows: []row{
 			{
 				name: "million", title: "1,000,000 queued: rate of submissions, 64 connections, of that with none",
@@ -238,6 +252,7 @@ type scale struct {
 	orders               int // placed
 	watchers             int // clients of the feed
 	watched              int // orders that they see
+	dashboards           int // that are open
 }
 
 var (
@@ -246,13 +261,13 @@ var (
 		finish: 50_000, keyed: 50_000, drain: 100_000, latency: 1000, settle: 3 * time.Second,
 		schedules: 100_000, schedulesIn: 70 * time.Second, schedulesOver: time.Minute,
 		later: 100_000, laterIn: 20 * time.Second, failing: 20_000, beside: 5000, million: 1_000_000,
-		orders: 20_000, watchers: 1000, watched: 3000,
+		orders: 20_000, watchers: 1000, watched: 3000, dashboards: 200,
 	}
 	short = scale{
 		warmup: 200 * time.Millisecond, submit: 500 * time.Millisecond, warmupTasks: 200,
 		finish: 2000, keyed: 2000, drain: 3000, latency: 100, settle: 200 * time.Millisecond,
 		schedules: 1000, schedulesIn: 4 * time.Second, schedulesOver: 3 * time.Second,
 		later: 1000, laterIn: 2 * time.Second, failing: 200, beside: 200, million: 5000,
-		orders: 2000, watchers: 50, watched: 200,
+		orders: 2000, watchers: 50, watched: 200, dashboards: 20,
 	}
 )
