@@ -27,7 +27,7 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio, called invocation) error
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, "millrace-gateway", c.queueFlags, c.brokerFlags, c.Sync, log)
+	store, err := openStore(ctx, "gateway", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
@@ -59,7 +59,7 @@ type processorCmd struct {
 // Run carries out tasks until ctx ends.
 func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) error {
 	log := slog.New(slog.NewJSONHandler(io.err, nil))
-	store, err := openStore(ctx, "millrace-processor", c.queueFlags, c.brokerFlags, c.Sync, log)
+	store, err := openStore(ctx, "processor", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
@@ -102,7 +102,7 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d d
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, "millrace-scheduler", c.queueFlags, c.brokerFlags, c.Sync, log)
+	store, err := openStore(ctx, "scheduler", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
@@ -124,11 +124,14 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d d
 	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, moving, health, metrics) }, reloads))
 }
 
-func openStore(ctx context.Context, name string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {
-	cfg, err := q.store(name, sync, log)
+func openStore(ctx context.Context, role string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {
+	cfg, err := q.store("millrace-"+role, sync, log)
 	if err != nil {
 		return nil, err
 	}
 	cfg.URL = b.NATS
+	if cfg.Access, err = b.access(role); err != nil {
+		return nil, err
+	}
 	return streams.Open(ctx, cfg)
 }
