@@ -54,6 +54,7 @@ type processorCmd struct {
 	syncFlag
 	healthFlags
 	metricsFlags
+	register func(*processor.Processor) // more handlers; nil for none
 }
 
 // Run carries out tasks until ctx ends.
@@ -71,6 +72,9 @@ func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) err
 	p := processor.New(store, cfg)
 	shop := orders.New(store, c.orders(log))
 	shop.Register(p)
+	if c.register != nil {
+		c.register(p)
+	}
 	if err := scheduler.NewBook(store).Install(ctx, orders.Reconciling()); err != nil {
 		return stopped(ctx, err)
 	}
