@@ -21,6 +21,8 @@ type Config struct {
 	URL string
 	// InProcess connects to a server in this process, without a socket.
 	InProcess interface{ InProcessConn() (net.Conn, error) }
+	// Access is how this client tells the broker who it is.
+	Access Access
 	// Name is what the server calls this client. Empty means "millrace".
 	Name string
 
@@ -106,6 +108,9 @@ func (c Config) validate() error {
 	}
 	if !slices.Contains([]int{1, 3, 5}, c.Replicas) {
 		errs = append(errs, fmt.Errorf("replicas must be 1, 3 or 5, not %d", c.Replicas))
+	}
+	if err := c.Access.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.AckWait < time.Second {
 		errs = append(errs, fmt.Errorf("the ack wait must be at least 1s, not %s", c.AckWait))

@@ -70,13 +70,17 @@ func (l *link) restored() {
 // told has failed must not be stored later behind its back.
 func connect(ctx context.Context, cfg Config) (*nats.Conn, *link, error) {
 	l := newLink()
-	opts := []nats.Option{
+	access, err := cfg.Access.options()
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to %s: %w", Redacted(cfg.URL), err)
+	}
+	opts := append(access,
 		nats.Name(cfg.Name),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectWait(250*time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
 		nats.ReconnectBufSize(-1),
-		nats.PingInterval(10 * time.Second),
+		nats.PingInterval(10*time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			l.lost()
@@ -92,7 +96,7 @@ func connect(ctx context.Context, cfg Config) (*nats.Conn, *link, error) {
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			cfg.Logger.Warn("the broker reports", "error", err)
 		}),
-	}
+	)
 	if cfg.InProcess != nil {
 		opts = append(opts, nats.InProcessServer(cfg.InProcess))
 	}
@@ -103,15 +107,15 @@ func connect(ctx context.Context, cfg Config) (*nats.Conn, *link, error) {
 			return nc, l, nil
 		}
 		if !transient(err) {
-			return nil, nil, fmt.Errorf("connect to %s: %w", cfg.URL, err)
+			return nil, nil, fmt.Errorf("connect to %s: %w", Redacted(cfg.URL), err)
 		}
 		if !told {
-			cfg.Logger.Warn("no broker yet, trying until there is one", "url", cfg.URL, "error", err)
+			cfg.Logger.Warn("no broker yet, trying until there is one", "url", Redacted(cfg.URL), "error", err)
 			told = true
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, fmt.Errorf("%w: no server at %s: %w", millrace.ErrUnavailable, cfg.URL, ctx.Err())
+			return nil, nil, fmt.Errorf("%w: no server at %s: %w", millrace.ErrUnavailable, Redacted(cfg.URL), ctx.Err())
 		case <-time.After(250 * time.Millisecond):
 		}
 	}

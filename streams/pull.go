@@ -49,7 +49,7 @@ type request struct {
 func (s *Store) pullFrom(stream, consumer, what string) (*pull, error) {
 	p := &pull{
 		store: s, what: what, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer,
-		inbox: nats.NewInbox() + ".", msgs: make(chan *nats.Msg, 2*maxAsked),
+		inbox: s.nc.NewInbox() + ".", msgs: make(chan *nats.Msg, 2*maxAsked),
 	}
 	sub, err := s.nc.ChanSubscribe(p.inbox+"*", p.msgs)
 	if err != nil {

@@ -45,7 +45,7 @@ type answer struct {
 }
 
 func newReplies(nc *nats.Conn, l *link, timeout time.Duration) (*replies, error) {
-	r := &replies{nc: nc, link: l, timeout: timeout, prefix: nats.NewInbox() + ".", calls: map[string]*call{}}
+	r := &replies{nc: nc, link: l, timeout: timeout, prefix: nc.NewInbox() + ".", calls: map[string]*call{}}
 	sub, err := nc.Subscribe(r.prefix+"*", r.receive)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to replies: %w", err)

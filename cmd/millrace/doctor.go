@@ -34,6 +34,9 @@ func (f placeFlags) open(ctx context.Context, visit bool) (b *admin.Broker, clos
 		return nil, nil, err
 	}
 	cfg.URL = f.NATS
+	if cfg.Access, err = f.access("admin"); err != nil {
+		return nil, nil, err
+	}
 	if f.DataDir == "" {
 		b, err := admin.Open(ctx, cfg)
 		if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -63,22 +62,6 @@ func (f orderFlags) orders(log *slog.Logger) orders.Config {
 		PaymentTime: time.Duration(f.PaymentTime), RejectUntracked: f.UntrackedStock == "reject",
 		Retention: time.Duration(f.OrderRetention), ByHand: f.Fulfil == "hand", Elsewhere: f.Fulfil == "elsewhere", Logger: log,
 	}
-}
-
-type brokerFlags struct {
-	NATS string `name:"nats" help:"The NATS servers, comma separated." default:"nats://127.0.0.1:4222"`
-}
-
-// redacted is where the servers are, without their passwords.
-func (f brokerFlags) redacted() string {
-	servers := strings.Split(f.NATS, ",")
-	for i, s := range servers {
-		if u, err := url.Parse(strings.TrimSpace(s)); err == nil && u.User != nil {
-			u.User = url.User("redacted")
-			servers[i] = u.String()
-		}
-	}
-	return strings.Join(servers, ",")
 }
 
 type syncFlag struct {

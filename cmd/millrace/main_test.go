@@ -11,9 +11,9 @@ import (
 )
 
 // TestMain lets the test binary be millrace as well, under that name and first in
-// the PATH. So the tests run what main runs, and never a stale binary.
+// the PATH, and millrace-demo, whose processor has the demo handlers too. So the tests run what main runs, and never a stale binary.
 func TestMain(m *testing.M) {
-	testscript.Main(leakFree{m}, map[string]func(){"millrace": main})
+	testscript.Main(leakFree{m}, map[string]func(){"millrace": main, "millrace-demo": mainDemo})
 }
 
 // leakFree runs the tests and then looks for goroutines that they left behind.

@@ -28,7 +28,7 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio, called invocation) error
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, "millrace-gateway", c.queueFlags, c.brokerFlags, c.Sync, log)
+	store, err := openStore(ctx, "gateway", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
@@ -55,12 +55,13 @@ type processorCmd struct {
 	syncFlag
 	healthFlags
 	metricsFlags
+	register func(*processor.Processor) // more handlers; nil for none
 }
 
 // Run carries out tasks until ctx ends.
 func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) error {
 	log := slog.New(millrace.LogHandler(slog.NewJSONHandler(io.err, nil)))
-	store, err := openStore(ctx, "millrace-processor", c.queueFlags, c.brokerFlags, c.Sync, log)
+	store, err := openStore(ctx, "processor", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
@@ -72,6 +73,9 @@ func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) err
 	p := processor.New(store, cfg)
 	shop := orders.New(store, c.orders(log))
 	shop.Register(p)
+	if c.register != nil {
+		c.register(p)
+	}
 	if err := scheduler.NewBook(store).Install(ctx, orders.Reconciling()); err != nil {
 		return stopped(ctx, err)
 	}
@@ -103,7 +107,7 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d d
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, "millrace-scheduler", c.queueFlags, c.brokerFlags, c.Sync, log)
+	store, err := openStore(ctx, "scheduler", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
 	}
@@ -125,11 +129,14 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d d
 	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, moving, health, metrics) }, reloads))
 }
 
-func openStore(ctx context.Context, name string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {
-	cfg, err := q.store(name, sync, log)
+func openStore(ctx context.Context, role string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {
+	cfg, err := q.store("millrace-"+role, sync, log)
 	if err != nil {
 		return nil, err
 	}
 	cfg.URL = b.NATS
+	if cfg.Access, err = b.access(role); err != nil {
+		return nil, err
+	}
 	return streams.Open(ctx, cfg)
 }
