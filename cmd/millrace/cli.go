@@ -31,6 +31,7 @@ type cli struct {
 	Doctor    doctorCmd    `cmd:"" help:"Find out whether the broker is as Millrace needs it, and what to do if not."`
 	Backup    backupCmd    `cmd:"" help:"Copy everything that is kept into a directory, while all goes on."`
 	Restore   restoreCmd   `cmd:"" help:"Put back what a backup has, while nothing runs."`
+	Ready     readyCmd     `cmd:"" help:"Ask a process whether it can take work, for health checks. Exits 1 if it cannot."`
 	Version   versionCmd   `cmd:"" help:"Show the version."`
 }
 
