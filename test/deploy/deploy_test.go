@@ -104,7 +104,7 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// What the roles are told, they understand: without a NATS server that is all that they
+// What the roles are told, they understand: a file that is not there is all that they
 // complain of.
 func TestRolesUnderstand(t *testing.T) {
 	path := millrace(t)
@@ -129,14 +129,14 @@ func TestRolesUnderstand(t *testing.T) {
 			}
 			env = append(env, name+"="+*value)
 		}
-		env = append(env, "MILLRACE_NATS=nats://127.0.0.1:1", "MILLRACE_LISTEN=127.0.0.1:0", "MILLRACE_HEALTH_LISTEN=127.0.0.1:0", "MILLRACE_METRICS_LISTEN=127.0.0.1:0")
-		if said := untilAsked(t, path, s.Command, env); !strings.Contains(said, "nats://127.0.0.1:1") {
+		env = append(env, "MILLRACE_NATS=nats://127.0.0.1:1", "MILLRACE_NATS_CA=/nowhere/ca.pem", "MILLRACE_LISTEN=127.0.0.1:0", "MILLRACE_HEALTH_LISTEN=127.0.0.1:0", "MILLRACE_METRICS_LISTEN=127.0.0.1:0")
+		if said := untilAsked(t, path, s.Command, env); !strings.Contains(said, "/nowhere/ca.pem") {
 			t.Errorf("%s %v with %v says %s", role, s.Command, env, said)
 		}
 	}
 }
 
-// untilAsked is what the program says until it says where it looks for its server, or ends.
+// untilAsked is what the program says until it misses that file, or ends.
 func untilAsked(t *testing.T, path string, args, env []string) (said string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -150,7 +150,7 @@ func untilAsked(t *testing.T, path string, args, env []string) (said string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(said, "nats://"); {
+	for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(said, "ca.pem"); {
 		said += lines.Text() + "\n"
 	}
 	cancel()
