@@ -99,6 +99,7 @@ type Gateway struct {
 	hub     *hub
 	bulk    *bulkDesk
 	live    *live
+	stats   statsDesk
 }
 
 // New binds the address, so that a port in use is known at once. Then call

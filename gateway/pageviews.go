@@ -25,6 +25,9 @@ type overviewData struct {
 	Queues                                   []queueView
 	Failed                                   []listedDead
 	Running                                  []shownRunning
+	Window                                   string
+	Windows                                  []string
+	Charts                                   []shownChart
 }
 
 // shownRunning is a task that runs, and where.
@@ -46,15 +49,18 @@ func overviewPage(v *visit) (dashboard.Page, error) {
 		queues  listQueuesOutput
 		workers listWorkersOutput
 		dead    listDeadOutput
-		d       overviewData
+		stats   statsView
+		d       = overviewData{Window: chartWindow(v.query().Get("window")), Windows: chartWindows}
 	)
 	for path, out := range map[string]any{
-		"/v1/queues": &queues.Body, "/v1/workers": &workers.Body, fmt.Sprintf("/v1/dead?limit=%d", countedDead): &dead.Body,
+		"/v1/stats?window=" + d.Window: &stats,
+		"/v1/queues":                   &queues.Body, "/v1/workers": &workers.Body, fmt.Sprintf("/v1/dead?limit=%d", countedDead): &dead.Body,
 	} {
 		if err := v.get(path, out); err != nil {
 			return dashboard.Page{}, err
 		}
 	}
+	d.Charts = chartsOf(stats)
 	d.Queues = queues.Body.Queues
 	for _, q := range d.Queues {
 		d.Pending, d.InFlight, d.Bytes = d.Pending+int(q.Pending), d.InFlight+q.InFlight, d.Bytes+q.Bytes

@@ -17,6 +17,7 @@ func (g *Gateway) routes(a *api) {
 	g.stockRoutes(a)
 	g.queueRoutes(a)
 	g.workerRoutes(a)
+	g.statsRoutes(a)
 	g.healthRoutes(a)
 }
 

@@ -239,6 +239,11 @@ func (p *Processor) Run(ctx context.Context) error {
 	leaseCtx, endLeases := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { p.leases.run(leaseCtx) })
+	background.Go(func() {
+		if err := p.store.KeepHistory(leaseCtx); err != nil {
+			p.log.Warn("no history is kept of what is done", "error", err)
+		}
+	})
 	background.Go(func() { p.reports.run(leaseCtx) })
 	background.Go(func() { p.handBackStale(leaseCtx) })
 	background.Go(func() { w.report(leaseCtx) })

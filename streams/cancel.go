@@ -34,6 +34,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (millrace.Record, error) 
 		}
 		r, err := s.cancel(ctx, f)
 		if err == nil {
+			s.tally.cancelled.Add(1)
 			s.withdraw(context.WithoutCancel(ctx), r, f)
 			return r, nil
 		}

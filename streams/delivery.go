@@ -31,6 +31,7 @@ type Delivery struct {
 	receipt
 	revision uint64    // of Record; zero for none
 	name     string    // under which it writes records, once it does
+	ready    time.Time // since when it could be carried out
 	lease    uint64    // revision of what waits while the task is checked out; else zero
 	renewal  time.Time // of the lease, that got no answer
 	redriven bool      // though what is written of the task does not say so yet
@@ -44,7 +45,7 @@ func newDelivery(s *Store, queue string, m *nats.Msg) (*Delivery, error) {
 	}
 	d := &Delivery{
 		Delivered: meta.NumDelivered, Sequence: meta.Sequence.Stream, Received: time.Now(),
-		receipt: receipt{s.nc, m.Reply}, body: m.Data,
+		receipt: receipt{s.nc, m.Reply}, body: m.Data, ready: meta.Timestamp,
 	}
 	d.Task, d.Malformed = parseTask(m.Subject, m.Data)
 	if d.Task.ID == "" {

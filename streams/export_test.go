@@ -33,3 +33,12 @@ func (o *Orphans) Next() uint64 { return o.next }
 
 // Skip makes the feed believe that its consumer delivered a message more.
 func (f *Feed) Skip() { f.delivered++ }
+
+// HistogramOf counts durations.
+func HistogramOf(all ...time.Duration) Histogram {
+	var c counters
+	for _, d := range all {
+		c.count(d)
+	}
+	return c.take()
+}

@@ -48,6 +48,9 @@ func (d *Delivery) attach(st stored) {
 		d.misfiled(fmt.Errorf("the id %s belongs to another task, of the kind %s in the queue %s", d.Task.ID, r.Kind, r.Queue))
 	default:
 		d.Record, d.revision = r, st.seq
+		if r.NextAt.After(d.ready) {
+			d.ready = r.NextAt
+		}
 		d.redrive()
 		d.substitute()
 	}
@@ -109,12 +112,17 @@ func (s *Store) Retry(ctx context.Context, d *Delivery, r millrace.Record, delay
 			r.NextAt = LastDue()
 		}
 		if d.CheckedOut() || s.canWait(d.waiting(r.NextAt)) {
-			return s.park(ctx, d, r, r.NextAt)
+			err := s.park(ctx, d, r, r.NextAt)
+			if err == nil {
+				s.tally.ended(d, &r)
+			}
+			return err
 		}
 	}
 	if err := s.Note(ctx, d, r); err != nil {
 		return err
 	}
+	s.tally.ended(d, &r)
 	return d.Release(delay)
 }
 
@@ -185,6 +193,7 @@ func (s *Store) finished(ctx context.Context, f *Finished, err error) error {
 	case err != nil:
 		return err
 	}
+	s.tally.ended(f.Delivery, &f.Final)
 	return s.Settle(ctx, f.Delivery)
 }
 

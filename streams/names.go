@@ -26,6 +26,7 @@ const (
 	heldStream      = "HELD"
 	turnStream      = "TURNS"
 	turnPrefix      = "turns."
+	historyStream   = "HISTORY"
 	// turnOver is where it is said that a turn has ended.
 	turnOver = "millrace.turn"
 )

@@ -45,6 +45,9 @@ type Store struct {
 	buckets map[string]*Bucket
 	control *Control
 	putOff  putOffKinds
+	tally   tally
+	keeper  keeper
+	points  *committer // of the history
 	// background ends when the store is closed.
 	background context.Context
 	stop       func()
@@ -107,6 +110,7 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	s.held = s.startCommitter(background)
 	s.held.hasty = true
 	s.dead = s.startCommitter(background)
+	s.points = s.startCommitter(background)
 	s.results = s.startCommitter(background)
 	for _, b := range []string{claimsBucket, uniqueBucket, ordersBucket, schedulesBucket, controlBucket, workersBucket} {
 		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
@@ -168,6 +172,7 @@ func (s *Store) startCommitter(ctx context.Context) *committer {
 
 // Close ends the connection. Writes that wait get [millrace.ErrUnavailable].
 func (s *Store) Close() {
+	s.keeper.close(s)
 	s.stop()
 	s.nc.Close()
 }

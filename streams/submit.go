@@ -73,7 +73,7 @@ func (s *Store) BeginSubmit(ctx context.Context, tasks []millrace.RawTask) func(
 				}
 			}
 		}
-		return errs
+		return s.tally.submittedAll(errs)
 	}
 }
 

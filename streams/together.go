@@ -54,9 +54,10 @@ func (s *Store) SubmitTogether(ctx context.Context, tasks []millrace.RawTask) er
 		_, err := s.replies.storeTogether(ctx, msgs)
 		if !errors.Is(err, millrace.ErrConflict) {
 			if err != nil {
-				err = fmt.Errorf("submit together to queue %s: %w", tasks[0].Queue, err)
+				return fmt.Errorf("submit together to queue %s: %w", tasks[0].Queue, err)
 			}
-			return err
+			s.tally.submitted.Add(int64(len(msgs)))
+			return nil
 		}
 		// A batch that was refused is written again without those that are there.
 		var left []*nats.Msg

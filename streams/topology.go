@@ -145,6 +145,25 @@ func (c Config) turns() jetstream.StreamConfig {
 	}
 }
 
+// history keeps what was done in each minute and hour, each point for as long as its
+// own expiry says. Nothing depends on it: when it is full, the oldest goes.
+func (c Config) history() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               historyStream,
+		Description:        "what was done in each minute and hour",
+		Subjects:           []string{historyPrefix + ">"},
+		Retention:          jetstream.LimitsPolicy,
+		Storage:            jetstream.FileStorage,
+		MaxAge:             hoursKept,
+		MaxBytes:           64 << 20,
+		MaxMsgsPerSubject:  1,
+		Replicas:           c.Replicas,
+		AllowDirect:        true,
+		AllowMsgTTL:        true,
+		AllowAtomicPublish: true,
+	}
+}
+
 func (c Config) topology() []jetstream.StreamConfig {
 	var all []jetstream.StreamConfig
 	for _, q := range c.Queues {
@@ -164,6 +183,7 @@ func (c Config) topology() []jetstream.StreamConfig {
 		c.bucket(schedulesBucket, "schedules, by name", 0),
 		c.bucket(controlBucket, "settings that can be changed while everything runs", 0),
 		c.workerReports(),
+		c.history(),
 	)
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 var allStreams = []string{
-	"DEAD", "HELD", "KV_claims", "KV_control", "KV_orders", "KV_results", "KV_schedules", "KV_unique", "KV_workers", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
+	"DEAD", "HELD", "HISTORY", "KV_claims", "KV_control", "KV_orders", "KV_results", "KV_schedules", "KV_unique", "KV_workers", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
 	"TASKS_bulk", "TASKS_critical", "TASKS_default",
 }
 
@@ -68,6 +68,7 @@ func TestTopology(t *testing.T) {
 		Subjects: []string{"turns.>"}, Storage: jetstream.MemoryStorage, MaxAge: time.Minute, MaxBytes: -1, AllowMsgTTL: true,
 	}
 	want["TURNS"] = turns
+	want["HISTORY"] = jetstream.StreamConfig{Subjects: []string{"history.>"}, MaxAge: 90 * day, MaxBytes: 64 << 20, AllowMsgTTL: true}
 	want["HELD"] = jetstream.StreamConfig{
 		Subjects: []string{"held.>", "rates.>"}, Discard: jetstream.DiscardNew, MaxBytes: 2 * gib, AllowMsgTTL: true,
 	}

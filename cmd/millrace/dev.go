@@ -121,7 +121,7 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	work := func(ctx context.Context) error {
 		return together(ctx, n.gateway.Run, apart(n.processor.Run), scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run, reloads)
 	}
-	return observed(ctx, work, metrics)
+	return observed(ctx, work, metrics, n.store.KeepHistory)
 }
 
 func welcome(w io.Writer, n *node) {

@@ -44,7 +44,7 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio, called invocation) error
 	}
 	reloads := called.reloading(store, log)
 	log.Info("ready", "api", g.Addr().String(), "nats", c.redacted())
-	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, g.Run, metrics) }, reloads))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, g.Run, metrics, store.KeepHistory) }, reloads))
 }
 
 type processorCmd struct {
@@ -89,7 +89,7 @@ func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) err
 	}
 	reloads := called.reloading(store, log)
 	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
-	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, p.Run, health, metrics) }, reloads))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, p.Run, health, metrics, store.KeepHistory) }, reloads))
 }
 
 type schedulerCmd struct {
@@ -126,7 +126,7 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d d
 	reloads := called.reloading(store, log)
 	log.Info("ready", "nats", c.redacted())
 	moving := scheduler.New(store, scheduler.Config{Logger: log}).Run
-	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, moving, health, metrics) }, reloads))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, moving, health, metrics, store.KeepHistory) }, reloads))
 }
 
 func openStore(ctx context.Context, role string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {
