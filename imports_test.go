@@ -31,6 +31,8 @@ var house = []struct {
 	{"gateway/dashboard", 3, "renders what it is given: it knows neither requests nor what is kept, so a page can do nothing that the API cannot"},
 	{"orders", 3, "a domain like a user's own: it runs on the engine, and the engine does not know it"},
 	{"admin", 2, "looks after the broker as a whole, which it knows from the store's plan; no process that works needs it"},
+	{"alerts", 3, "judges what the store tells of all parts, and tells people: no part knows that it is watched"},
+	{"signing", 1, "how webhooks are signed is the same for those that come and those that go, and has to do with nothing else"},
 	{"processor", 2, "runs handlers on deliveries: it sees the store, but neither HTTP nor orders"},
 	{"scheduler", 2, "says when tasks are submitted, and the processor carries them out: they meet in the store only"},
 	{"streams", 1, "the only way to the broker, in this process or far away: it need not know which"},

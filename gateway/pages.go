@@ -42,6 +42,7 @@ func (g *Gateway) pageRoutes() {
 		"/schedules/:name": schedulePage,
 		"/dead":            deadPage,
 		"/workers":         workersPage,
+		"/alerts":          alertsPage,
 	} {
 		g.app.Get(path, g.page(show))
 	}

@@ -134,7 +134,7 @@ func furnished(t *testing.T) (o operator, paths []string) {
 	o.ask(http.StatusCreated, "PUT", "/v1/schedules/nightly", `{"kind":"test.fail","cron":"0 3 * * *","args":"`+quoted(evil)+`"}`)
 	return o, []string{
 		"/", "/tasks", "/tasks?state=failed", "/tasks?q=nothing-has-this", "/tasks/" + failed, "/tasks/" + good, "/orders", "/orders/" + order, "/stock", "/queues",
-		"/schedules", "/schedules/nightly", "/dead", "/workers",
+		"/schedules", "/schedules/nightly", "/dead", "/workers", "/alerts",
 	}
 }
 

@@ -18,6 +18,7 @@ func (g *Gateway) routes(a *api) {
 	g.queueRoutes(a)
 	g.workerRoutes(a)
 	g.statsRoutes(a)
+	g.alertRoutes(a)
 	g.healthRoutes(a)
 }
 

@@ -2,14 +2,13 @@ package gateway
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
+
+	"millrace/signing"
 )
 
 // Signatures of webhooks, as Standard Webhooks 1.0.0 has them: sender and receiver
@@ -17,10 +16,6 @@ import (
 // attempt to deliver it, and every byte of the body. Any of several secrets will do,
 // so that one can be replaced by the next while both are in use.
 const (
-	secretPrefix         = "whsec_"
-	minSecret, maxSecret = 24, 64 // bytes
-	signaturePrefix      = "v1,"  // HMAC-SHA256, the only scheme that needs no public key
-
 	// signatureTolerance is how far the sender's clock may be off ours, either way,
 	// with the time that the webhook was on its way.
 	signatureTolerance = 5 * time.Minute
@@ -43,17 +38,8 @@ type verifier struct{ keys [][]byte }
 // newVerifier reads the secrets. Its error says what one should look like, and never
 // what this one is.
 func newVerifier(secrets []string) (verifier, error) {
-	var v verifier
-	for i, secret := range secrets {
-		text, prefixed := strings.CutPrefix(strings.TrimSpace(secret), secretPrefix)
-		key, err := base64.StdEncoding.DecodeString(text)
-		if !prefixed || err != nil || len(key) < minSecret || len(key) > maxSecret {
-			return verifier{}, fmt.Errorf("payment webhook secret %d of %d must be %q and then the base64 of %d to %d bytes",
-				i+1, len(secrets), secretPrefix, minSecret, maxSecret)
-		}
-		v.keys = append(v.keys, key)
-	}
-	return v, nil
+	keys, err := signing.Keys("payment webhook", secrets)
+	return verifier{keys}, err
 }
 
 // verify returns when the attempt was made, in unix seconds, or errUnsigned,
@@ -99,8 +85,5 @@ func (s seal) bears(signature string) bool {
 }
 
 func sign(key []byte, id, timestamp string, body []byte) string {
-	mac := hmac.New(sha256.New, key)
-	_, _ = io.WriteString(mac, id+"."+timestamp+".") // a hash takes anything
-	_, _ = mac.Write(body)
-	return signaturePrefix + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	return signing.Sign(key, id, timestamp, body)
 }

@@ -119,6 +119,7 @@ func (ls *leases) expire() {
 
 func (ls *leases) lose(j *job, l *lease) {
 	l.lost = true
+	ls.store.LostLease()
 	ls.log.Warn("lost the lease on a task", "task", j.Task.ID, "kind", j.Task.Kind, "queue", j.Task.Queue)
 	if l.cancel != nil {
 		l.cancel(errLeaseLost)

@@ -15,6 +15,8 @@ type Counts struct {
 	Failed    int64 `json:"failed,omitzero"`
 	Cancelled int64 `json:"cancelled,omitzero"`
 	Retried   int64 `json:"retried,omitzero"`
+	// Lost is how many leases on tasks were lost while their handlers ran.
+	Lost int64 `json:"lost,omitzero"`
 	// Wait is from when a task could be carried out, as it lay in its queue and was due, to
 	// when its handler was called; Run is from there to its outcome.
 	Wait Histogram `json:"wait,omitempty"`
@@ -22,7 +24,7 @@ type Counts struct {
 }
 
 func (c Counts) empty() bool {
-	return c.Submitted|c.Succeeded|c.Failed|c.Cancelled|c.Retried == 0 && len(c.Wait)+len(c.Run) == 0
+	return c.Submitted|c.Succeeded|c.Failed|c.Cancelled|c.Retried|c.Lost == 0 && len(c.Wait)+len(c.Run) == 0
 }
 
 func (c *Counts) add(other Counts) {
@@ -31,13 +33,14 @@ func (c *Counts) add(other Counts) {
 	c.Failed += other.Failed
 	c.Cancelled += other.Cancelled
 	c.Retried += other.Retried
+	c.Lost += other.Lost
 	c.Wait = c.Wait.add(other.Wait)
 	c.Run = c.Run.add(other.Run)
 }
 
 // tally counts what this process does, in a few nanoseconds for each task.
 type tally struct {
-	submitted, succeeded, failed, cancelled, retried atomic.Int64
+	submitted, succeeded, failed, cancelled, retried, lost atomic.Int64
 
 	wait, run counters
 }
@@ -85,6 +88,6 @@ func (t *tally) ended(d *Delivery, r *millrace.Record) {
 func (t *tally) take() Counts {
 	return Counts{
 		Submitted: t.submitted.Swap(0), Succeeded: t.succeeded.Swap(0), Failed: t.failed.Swap(0),
-		Cancelled: t.cancelled.Swap(0), Retried: t.retried.Swap(0), Wait: t.wait.take(), Run: t.run.take(),
+		Cancelled: t.cancelled.Swap(0), Retried: t.retried.Swap(0), Lost: t.lost.Swap(0), Wait: t.wait.take(), Run: t.run.take(),
 	}
 }

@@ -41,6 +41,7 @@ func Links() []Link {
 		{"Schedules", "/schedules"},
 		{"Dead letters", "/dead"},
 		{"Workers", "/workers"},
+		{"Alerts", "/alerts"},
 	}
 }
 
