@@ -24,6 +24,7 @@ import (
 type adapter struct {
 	app  *fiber.App
 	base context.Context // ends when the gateway stops
+	seen []*requestCount // of each route
 }
 
 // Handle adds op's route. What huma sees of the request has a media type and an
@@ -41,7 +42,9 @@ func (a *adapter) Handle(op *huma.Operation, serve func(huma.Context)) {
 	if op.RequestBody != nil {
 		media = slices.Sorted(maps.Keys(op.RequestBody.Content))
 	}
-	handle := func(c *fiber.Ctx) error {
+	seen := &requestCount{method: op.Method, route: op.Path}
+	a.seen = append(a.seen, seen)
+	answer := func(c *fiber.Ctx) error {
 		if err := checkContent(&c.Context().Request, media); err != nil {
 			return err
 		}
@@ -54,6 +57,16 @@ func (a *adapter) Handle(op *huma.Operation, serve func(huma.Context)) {
 		serve(x)
 		x.fiber, x.http = nil, nil // whoever still holds x must not see the next request
 		return nil
+	}
+	handle := func(c *fiber.Ctx) error {
+		start := time.Now()
+		err := answer(c)
+		status := c.Response().StatusCode()
+		if err != nil {
+			status = problemOf(err).Status
+		}
+		seen.count(status, time.Since(start))
+		return err
 	}
 	path := fiberPath(op.Path)
 	a.app.Add(op.Method, path, handle)

@@ -27,14 +27,16 @@ type apiConfig struct {
 
 // api is where operations are registered, see [register].
 type api struct {
-	huma   huma.API
-	answer answerer
+	huma     huma.API
+	answer   answerer
+	requests func() []*requestCount
 }
 
 // newAPI puts an API on app, with its description at /openapi.json and its
 // pages at /docs.
 func newAPI(app *fiber.App, cfg apiConfig) *api {
 	answer := answerer{log: cmp.Or(cfg.Logger, slog.Default())}
+	routes := &adapter{app: app, base: cfg.Base}
 	h := huma.NewAPI(huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI:    "3.1.0",
@@ -45,10 +47,10 @@ func newAPI(app *fiber.App, cfg apiConfig) *api {
 		DefaultFormat:                mediaJSON,
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{answer.transform},
-	}, &adapter{app: app, base: cfg.Base})
+	}, routes)
 	describeProblem(h.OpenAPI().Components.Schemas)
 	mountDocs(app, h.OpenAPI())
-	return &api{huma: h, answer: answer}
+	return &api{huma: h, answer: answer, requests: func() []*requestCount { return routes.seen }}
 }
 
 // describeProblem adds to the description of an error what a [problem] has besides.

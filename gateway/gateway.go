@@ -100,6 +100,8 @@ type Gateway struct {
 	bulk    *bulkDesk
 	live    *live
 	stats   statsDesk
+
+	requests func() []*requestCount
 }
 
 // New binds the address, so that a port in use is known at once. Then call
@@ -122,7 +124,7 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 		server: s, orders: shop, book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger), webhook: webhook,
 		hub: newHub(s.stopping, store.Ledger(), cfg.MaxStreams, cfg.Logger), bulk: newBulkDesk(s),
 	}
-	g.live = newLive(g)
+	g.live, g.requests = newLive(g), a.requests
 	g.routes(a)
 	g.pageRoutes()
 	return g, nil

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"millrace/orders"
+	"millrace/streams"
 )
 
 // Config says where to serve, and which parts the process has. A part that is nil has
@@ -29,6 +30,10 @@ type Config struct {
 	// Listen is the address of /metrics, as in 127.0.0.1:9464; port 0 picks a free
 	// one, see [Metrics.Addr].
 	Listen string
+	// Store is the process's.
+	Store *streams.Store
+	// Requests tells what the process's API was asked for.
+	Requests func() []Route
 	// Orders are those that the process works on.
 	Orders *orders.Orders
 	// Logger hears of what cannot be collected. Nil means silence.
@@ -58,6 +63,14 @@ func New(cfg Config) (*Metrics, error) {
 func (c Config) handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if c.Store != nil {
+		registry.MustRegister(&ofStore{store: c.Store, log: func(err error) {
+			cmp.Or(c.Logger, slog.New(slog.DiscardHandler)).Warn("some metrics are missing", "error", err)
+		}})
+	}
+	if c.Requests != nil {
+		registry.MustRegister(ofRequests(c.Requests))
+	}
 	if c.Orders != nil {
 		registry.MustRegister(ofOrders(c.Orders)...)
 	}

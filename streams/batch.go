@@ -60,6 +60,7 @@ func (b *batch) full() bool { return len(b.writes) >= maxCommit || b.size >= max
 // commit writes the batch and gives everybody in it a verdict. The error is that of
 // the last one.
 func (b *batch) commit(ctx context.Context) error {
+	b.committer.replies.commits.count(len(b.writes))
 	if len(b.writes) <= fewWriters {
 		return b.commitEach(ctx)
 	}

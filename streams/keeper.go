@@ -151,7 +151,7 @@ func (k *keeper) own(ctx context.Context, s *Store, minute time.Time) error {
 		}
 		k.late = nil
 	}
-	counts := s.tally.take()
+	counts := s.counted()
 	if counts.empty() {
 		return nil
 	}

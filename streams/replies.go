@@ -22,6 +22,7 @@ type replies struct {
 	link    *link
 	timeout time.Duration
 	prefix  string
+	commits sizes
 
 	mu     sync.Mutex
 	last   uint64

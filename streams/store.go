@@ -46,6 +46,8 @@ type Store struct {
 	control *Control
 	putOff  putOffKinds
 	tally   tally
+	told    sync.Mutex // guards totals
+	totals  Counts     // what was counted, and taken since
 	keeper  keeper
 	points  *committer // of the history
 	// background ends when the store is closed.

@@ -112,7 +112,7 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if n.gateway, err = gateway.New(n.store, api); err != nil {
 		return err
 	}
-	metrics, err := n.flags.bindMetrics(shop, n.log)
+	metrics, err := n.flags.bindMetrics(n.store, n.gateway, shop, n.log)
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,10 @@ package main
 import (
 	"log/slog"
 
+	"millrace/gateway"
 	"millrace/metrics"
 	"millrace/orders"
+	"millrace/streams"
 )
 
 type metricsFlags struct {
@@ -12,15 +14,30 @@ type metricsFlags struct {
 }
 
 // bindMetrics binds the address, and returns what answers there, nil if it is to be
-// nobody. The orders are those that the process works on, nil for none.
-func (f metricsFlags) bindMetrics(shop *orders.Orders, log *slog.Logger) (answer service, err error) {
+// nobody. The API and the orders are those of the process, nil for none.
+func (f metricsFlags) bindMetrics(store *streams.Store, api *gateway.Gateway, shop *orders.Orders, log *slog.Logger) (answer service, err error) {
 	if f.MetricsListen == "off" || f.MetricsListen == "" {
 		return nil, nil
 	}
-	m, err := metrics.New(metrics.Config{Listen: f.MetricsListen, Orders: shop, Logger: log})
+	cfg := metrics.Config{Listen: f.MetricsListen, Store: store, Orders: shop, Logger: log}
+	if api != nil {
+		cfg.Requests = func() []metrics.Route { return routesOf(api) }
+	}
+	m, err := metrics.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	log.Info("tells what it counts", "metrics", m.Addr().String())
 	return m.Run, nil
+}
+
+func routesOf(api *gateway.Gateway) (all []metrics.Route) {
+	for _, r := range api.Requests() {
+		route := metrics.Route{Method: r.Method, Route: r.Route, Classes: r.Classes, Sum: r.Sum, Below: map[float64]uint64{}}
+		for i, bound := range gateway.RequestBounds() {
+			route.Below[bound.Seconds()] = r.Below[i]
+		}
+		all = append(all, route)
+	}
+	return all
 }

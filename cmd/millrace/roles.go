@@ -38,7 +38,7 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio, called invocation) error
 	if err != nil {
 		return err
 	}
-	metrics, err := c.bindMetrics(nil, log)
+	metrics, err := c.bindMetrics(store, g, nil, log)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) err
 	if err != nil {
 		return err
 	}
-	metrics, err := c.bindMetrics(shop, log)
+	metrics, err := c.bindMetrics(store, nil, shop, log)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d d
 	if err != nil {
 		return err
 	}
-	metrics, err := c.bindMetrics(nil, log)
+	metrics, err := c.bindMetrics(store, nil, nil, log)
 	if err != nil {
 		return err
 	}
