@@ -58,4 +58,3 @@ func TestStatsGoOn(t *testing.T) {
 		}
 	})
 }
-
