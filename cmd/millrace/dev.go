@@ -117,7 +117,13 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if err != nil {
 		return err
 	}
-	watch, err := n.flags.watch(n.store, n.flags.DataDir, n.log)
+	dir := n.flags.DataDir
+	if dir == "" {
+		if dir, err = embedded.DefaultDataDir(); err != nil {
+			return err
+		}
+	}
+	watch, err := n.flags.watch(n.store, dir, n.log)
 	if err != nil {
 		return err
 	}
