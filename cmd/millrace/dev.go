@@ -24,6 +24,7 @@ type nodeFlags struct {
 	orderFlags
 	syncFlag
 	metricsFlags
+	alertFlags
 	DataDir  string   `help:"Where everything is kept (default: millrace-data under the user's state directory)." placeholder:"DIR"`
 	NATSPort natsPort `name:"nats-port" help:"Loopback port of the embedded NATS server, for the nats command; 0 picks one, \"off\" opens none." default:"4222"`
 }
@@ -116,12 +117,22 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if err != nil {
 		return err
 	}
+	dir := n.flags.DataDir
+	if dir == "" {
+		if dir, err = embedded.DefaultDataDir(); err != nil {
+			return err
+		}
+	}
+	watch, err := n.flags.watch(n.store, dir, n.log)
+	if err != nil {
+		return err
+	}
 	reloads := n.called.reloading(n.store, n.log)
 	ready(n)
 	work := func(ctx context.Context) error {
 		return together(ctx, n.gateway.Run, apart(n.processor.Run), scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run, reloads)
 	}
-	return observed(ctx, work, metrics, n.store.KeepHistory)
+	return observed(ctx, work, metrics, n.store.KeepHistory, watch)
 }
 
 func welcome(w io.Writer, n *node) {

@@ -98,6 +98,7 @@ type schedulerCmd struct {
 	syncFlag
 	healthFlags
 	metricsFlags
+	alertFlags
 }
 
 // Run sees to the declared schedules, and moves what is due until ctx ends.
@@ -119,6 +120,10 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d d
 	if err != nil {
 		return err
 	}
+	watch, err := c.watch(store, "", log)
+	if err != nil {
+		return err
+	}
 	metrics, err := c.bindMetrics(store, nil, nil, log)
 	if err != nil {
 		return err
@@ -126,7 +131,9 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d d
 	reloads := called.reloading(store, log)
 	log.Info("ready", "nats", c.redacted())
 	moving := scheduler.New(store, scheduler.Config{Logger: log}).Run
-	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, moving, health, metrics, store.KeepHistory) }, reloads))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error {
+		return observed(ctx, moving, health, metrics, store.KeepHistory, watch)
+	}, reloads))
 }
 
 func openStore(ctx context.Context, role string, q queueFlags, b brokerFlags, sync syncMode, log *slog.Logger) (*streams.Store, error) {

@@ -560,6 +560,33 @@ func (e ChangeScheduleApplicationMergePatchPlusJSONBodyOverlap) Valid() bool {
 	}
 }
 
+// Defines values for GetStatsParamsWindow.
+const (
+	N15m GetStatsParamsWindow = "15m"
+	N1h  GetStatsParamsWindow = "1h"
+	N24h GetStatsParamsWindow = "24h"
+	N7d  GetStatsParamsWindow = "7d"
+	N90d GetStatsParamsWindow = "90d"
+)
+
+// Valid indicates whether the value is a known member of the GetStatsParamsWindow enum.
+func (e GetStatsParamsWindow) Valid() bool {
+	switch e {
+	case N15m:
+		return true
+	case N1h:
+		return true
+	case N24h:
+		return true
+	case N7d:
+		return true
+	case N90d:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListTasksParamsState.
 const (
 	ListTasksParamsStateCancelled ListTasksParamsState = "cancelled"
@@ -644,6 +671,30 @@ type AdjustmentBody struct {
 	//
 	// Examples: broken in transit
 	Reason string `json:"reason"`
+}
+
+// AlertView defines model for AlertView.
+type AlertView struct {
+	Id string `json:"id"`
+
+	// Limit From when on it is an alert.
+	Limit float64 `json:"limit"`
+
+	// ResolvedAt When it was over; missing while it lasts.
+	ResolvedAt *time.Time `json:"resolved_at,omitempty"`
+
+	// Rule failure-ratio, oldest-waiting, backlog-growth, no-worker, dead-growth, schedule-late, disk-full, consumer-ahead or lost-leases.
+	Rule  string    `json:"rule"`
+	Since time.Time `json:"since"`
+
+	// Subject The queue that it is about; missing if it is about everything.
+	Subject *string `json:"subject,omitempty"`
+
+	// Text What is wrong, as it was when the alert began.
+	Text string `json:"text"`
+
+	// Value What was measured then, in seconds if it is a time.
+	Value float64 `json:"value"`
 }
 
 // AttemptView defines model for AttemptView.
@@ -843,6 +894,14 @@ type LineError struct {
 	Line    int64   `json:"line"`
 	Message string  `json:"message"`
 	Sku     *string `json:"sku,omitempty"`
+}
+
+// ListAlertsOutputBody defines model for ListAlertsOutputBody.
+type ListAlertsOutputBody struct {
+	Active *[]AlertView `json:"active"`
+
+	// Resolved Those that were over in the last day, the newest first, 100 at most.
+	Resolved *[]AlertView `json:"resolved"`
 }
 
 // ListDeadOutputBody defines model for ListDeadOutputBody.
@@ -1619,6 +1678,75 @@ type StacksOutputBody struct {
 	Stacks string `json:"stacks"`
 }
 
+// StatsCounts defines model for StatsCounts.
+type StatsCounts struct {
+	Cancelled int64 `json:"cancelled"`
+	Failed    int64 `json:"failed"`
+
+	// FailureRatio How many of those that succeeded or failed have failed; missing if there were none.
+	FailureRatio *float64 `json:"failure_ratio,omitempty"`
+
+	// Retried Attempts that failed and are followed by another.
+	Retried int64 `json:"retried"`
+
+	// RunP50Seconds How long half of all handlers took at most.
+	RunP50Seconds *float64 `json:"run_p50_seconds,omitempty"`
+	RunP99Seconds *float64 `json:"run_p99_seconds,omitempty"`
+	Submitted     int64    `json:"submitted"`
+	Succeeded     int64    `json:"succeeded"`
+
+	// Throughput Tasks that came to their end, a second.
+	Throughput float64 `json:"throughput"`
+
+	// WaitP50Seconds How long half of all runs waited at most, from when they were due and in their queue; missing if none began.
+	WaitP50Seconds *float64 `json:"wait_p50_seconds,omitempty"`
+	WaitP99Seconds *float64 `json:"wait_p99_seconds,omitempty"`
+}
+
+// StatsPoint defines model for StatsPoint.
+type StatsPoint struct {
+	// At When the step begins.
+	At time.Time `json:"at"`
+
+	// Busy The most handlers that ran at once.
+	Busy int64 `json:"busy"`
+
+	// Dead The most dead tasks that were kept.
+	Dead int64 `json:"dead"`
+
+	// Queues The most that each queue had when somebody looked, once a minute. None if no process ran.
+	Queues *[]StatsQueue `json:"queues"`
+
+	// Workers The most workers that ran.
+	Workers int64 `json:"workers"`
+}
+
+// StatsQueue defines model for StatsQueue.
+type StatsQueue struct {
+	InFlight int64  `json:"in_flight"`
+	Name     string `json:"name"`
+
+	// OldestSeconds How long the first that waited had waited.
+	OldestSeconds float64 `json:"oldest_seconds"`
+	Pending       int64   `json:"pending"`
+}
+
+// StatsView defines model for StatsView.
+type StatsView struct {
+	From time.Time `json:"from"`
+
+	// Points Its steps, the oldest first.
+	Points      *[]StatsPoint `json:"points"`
+	StepSeconds float64       `json:"step_seconds"`
+
+	// To The end of the last step, which may not be over if it is longer than a minute.
+	To time.Time `json:"to"`
+
+	// Total All of the window.
+	Total  StatsCounts `json:"total"`
+	Window string      `json:"window"`
+}
+
 // StockView defines model for StockView.
 type StockView struct {
 	// Adjustments The last 32, oldest first.
@@ -2122,11 +2250,26 @@ type ChangeScheduleApplicationMergePatchPlusJSONBodyCatchUp string
 // ChangeScheduleApplicationMergePatchPlusJSONBodyOverlap defines parameters for ChangeSchedule.
 type ChangeScheduleApplicationMergePatchPlusJSONBodyOverlap string
 
+// PutScheduleParams defines parameters for PutSchedule.
+type PutScheduleParams struct {
+	// IfMatch The ETag that the schedule must have still, or * if it must be there already.
+	IfMatch *string `json:"If-Match,omitempty"`
+}
+
 // RunScheduleParams defines parameters for RunSchedule.
 type RunScheduleParams struct {
 	// IdempotencyKey The same key runs the same schedule once, within a day.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
+
+// GetStatsParams defines parameters for GetStats.
+type GetStatsParams struct {
+	// Window How far back to look: in steps of 1 min, 1 min, 15 min, 3 h, and a day.
+	Window *GetStatsParamsWindow `form:"window,omitempty" json:"window,omitempty"`
+}
+
+// GetStatsParamsWindow defines parameters for GetStats.
+type GetStatsParamsWindow string
 
 // ListStockParams defines parameters for ListStock.
 type ListStockParams struct {
@@ -2536,6 +2679,13 @@ type ClientInterface interface {
 	// Corresponds with GET /readyz (the `Ready` operationId).
 	Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListAlerts List what is wrong
+	//
+	// What the schedulers have noticed. They look every 15 s; while none runs, nothing changes here.
+	//
+	// Corresponds with GET /v1/alerts (the `ListAlerts` operationId).
+	ListAlerts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDead Search the dead tasks
 	//
 	// Lists the tasks that used up their attempts, or failed for good, the one first that died last. Of a long list only so much is looked at for one page: searched_until says how far.
@@ -2906,21 +3056,21 @@ type ClientInterface interface {
 
 	// PutScheduleWithBody Write a schedule down
 	//
-	// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file.
+	// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file, 412 that it is not as If-Match says.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /v1/schedules/{name} (the `PutSchedule` operationId).
-	PutScheduleWithBody(ctx context.Context, name string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutScheduleWithBody(ctx context.Context, name string, params *PutScheduleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutSchedule Write a schedule down
 	//
-	// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file.
+	// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file, 412 that it is not as If-Match says.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /v1/schedules/{name} (the `PutSchedule` operationId).
-	PutSchedule(ctx context.Context, name string, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutSchedule(ctx context.Context, name string, params *PutScheduleParams, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseSchedule Pause a schedule
 	//
@@ -2942,6 +3092,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/schedules/{name}/run (the `RunSchedule` operationId).
 	RunSchedule(ctx context.Context, name string, params *RunScheduleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetStats See what was done over time
+	//
+	// The series behind the dashboard's charts: of all processes together, and kept by the broker, so that they go on when everything is started anew. What was done in a minute is told when that is over.
+	//
+	// Corresponds with GET /v1/stats (the `GetStats` operationId).
+	GetStats(ctx context.Context, params *GetStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListStock List stock
 	//
@@ -3138,6 +3295,23 @@ func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 // Corresponds with GET /readyz (the `Ready` operationId).
 func (c *Client) Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReadyRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAlerts List what is wrong
+//
+// What the schedulers have noticed. They look every 15 s; while none runs, nothing changes here.
+//
+// Corresponds with GET /v1/alerts (the `ListAlerts` operationId).
+func (c *Client) ListAlerts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAlertsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3998,13 +4172,13 @@ func (c *Client) ChangeScheduleWithApplicationMergePatchPlusJSONBody(ctx context
 
 // PutScheduleWithBody Write a schedule down
 //
-// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file.
+// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file, 412 that it is not as If-Match says.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /v1/schedules/{name} (the `PutSchedule` operationId).
-func (c *Client) PutScheduleWithBody(ctx context.Context, name string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutScheduleRequestWithBody(c.Server, name, contentType, body)
+func (c *Client) PutScheduleWithBody(ctx context.Context, name string, params *PutScheduleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutScheduleRequestWithBody(c.Server, name, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4017,13 +4191,13 @@ func (c *Client) PutScheduleWithBody(ctx context.Context, name string, contentTy
 
 // PutSchedule Write a schedule down
 //
-// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file.
+// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file, 412 that it is not as If-Match says.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /v1/schedules/{name} (the `PutSchedule` operationId).
-func (c *Client) PutSchedule(ctx context.Context, name string, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutScheduleRequest(c.Server, name, body)
+func (c *Client) PutSchedule(ctx context.Context, name string, params *PutScheduleParams, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutScheduleRequest(c.Server, name, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4075,6 +4249,23 @@ func (c *Client) ResumeSchedule(ctx context.Context, name string, reqEditors ...
 // Corresponds with POST /v1/schedules/{name}/run (the `RunSchedule` operationId).
 func (c *Client) RunSchedule(ctx context.Context, name string, params *RunScheduleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRunScheduleRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetStats See what was done over time
+//
+// The series behind the dashboard's charts: of all processes together, and kept by the broker, so that they go on when everything is started anew. What was done in a minute is told when that is over.
+//
+// Corresponds with GET /v1/stats (the `GetStats` operationId).
+func (c *Client) GetStats(ctx context.Context, params *GetStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetStatsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4516,6 +4707,33 @@ func NewReadyRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/readyz")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAlertsRequest constructs an http.Request for the ListAlerts method
+func NewListAlertsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/alerts")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -6185,18 +6403,18 @@ func NewChangeScheduleRequestWithBody(server string, name string, params *Change
 }
 
 // NewPutScheduleRequest calls the generic PutSchedule builder with application/json body
-func NewPutScheduleRequest(server string, name string, body PutScheduleJSONRequestBody) (*http.Request, error) {
+func NewPutScheduleRequest(server string, name string, params *PutScheduleParams, body PutScheduleJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutScheduleRequestWithBody(server, name, "application/json", bodyReader)
+	return NewPutScheduleRequestWithBody(server, name, params, "application/json", bodyReader)
 }
 
 // NewPutScheduleRequestWithBody constructs an http.Request for the PutSchedule method, with any body, and a specified content type
-func NewPutScheduleRequestWithBody(server string, name string, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutScheduleRequestWithBody(server string, name string, params *PutScheduleParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6227,6 +6445,21 @@ func NewPutScheduleRequestWithBody(server string, name string, contentType strin
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -6343,6 +6576,60 @@ func NewRunScheduleRequest(server string, name string, params *RunScheduleParams
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewGetStatsRequest constructs an http.Request for the GetStats method
+func NewGetStatsRequest(server string, params *GetStatsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stats")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Window != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "window", *params.Window, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -7356,6 +7643,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /readyz (the `Ready` operationId).
 	ReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReadyResponse, error)
 
+	// ListAlertsWithResponse List what is wrong
+	//
+	// What the schedulers have noticed. They look every 15 s; while none runs, nothing changes here.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/alerts (the `ListAlerts` operationId).
+	ListAlertsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAlertsResponse, error)
+
 	// ListDeadWithResponse Search the dead tasks
 	//
 	// Lists the tasks that used up their attempts, or failed for good, the one first that died last. Of a long list only so much is looked at for one page: searched_until says how far.
@@ -7776,21 +8072,21 @@ type ClientWithResponsesInterface interface {
 
 	// PutScheduleWithBodyWithResponse Write a schedule down
 	//
-	// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file.
+	// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file, 412 that it is not as If-Match says.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /v1/schedules/{name} (the `PutSchedule` operationId).
-	PutScheduleWithBodyWithResponse(ctx context.Context, name string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error)
+	PutScheduleWithBodyWithResponse(ctx context.Context, name string, params *PutScheduleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error)
 
 	// PutScheduleWithResponse Write a schedule down
 	//
-	// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file.
+	// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file, 412 that it is not as If-Match says.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /v1/schedules/{name} (the `PutSchedule` operationId).
-	PutScheduleWithResponse(ctx context.Context, name string, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error)
+	PutScheduleWithResponse(ctx context.Context, name string, params *PutScheduleParams, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error)
 
 	// PauseScheduleWithResponse Pause a schedule
 	//
@@ -7818,6 +8114,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/schedules/{name}/run (the `RunSchedule` operationId).
 	RunScheduleWithResponse(ctx context.Context, name string, params *RunScheduleParams, reqEditors ...RequestEditorFn) (*RunScheduleResponse, error)
+
+	// GetStatsWithResponse See what was done over time
+	//
+	// The series behind the dashboard's charts: of all processes together, and kept by the broker, so that they go on when everything is started anew. What was done in a minute is told when that is over.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/stats (the `GetStats` operationId).
+	GetStatsWithResponse(ctx context.Context, params *GetStatsParams, reqEditors ...RequestEditorFn) (*GetStatsResponse, error)
 
 	// ListStockWithResponse List stock
 	//
@@ -8111,6 +8416,61 @@ func (r ReadyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReadyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAlertsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListAlertsOutputBody
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAlertsResponse) GetJSON200() *ListAlertsOutputBody {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListAlertsResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListAlertsResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAlertsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAlertsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAlertsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAlertsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10906,6 +11266,8 @@ type PutScheduleResponse struct {
 	ApplicationproblemJSON400 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationproblemJSON412 *Problem
 	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -10940,6 +11302,11 @@ func (r PutScheduleResponse) GetApplicationproblemJSON400() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r PutScheduleResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
+func (r PutScheduleResponse) GetApplicationproblemJSON412() *Problem {
+	return r.ApplicationproblemJSON412
 }
 
 // GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
@@ -11228,6 +11595,68 @@ func (r RunScheduleResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RunScheduleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetStatsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StatsView
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetStatsResponse) GetJSON200() *StatsView {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetStatsResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetStatsResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetStatsResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetStatsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetStatsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetStatsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetStatsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12635,6 +13064,21 @@ func (c *ClientWithResponses) ReadyWithResponse(ctx context.Context, reqEditors 
 	return ParseReadyResponse(rsp)
 }
 
+// ListAlertsWithResponse List what is wrong
+//
+// What the schedulers have noticed. They look every 15 s; while none runs, nothing changes here.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/alerts (the `ListAlerts` operationId).
+func (c *ClientWithResponses) ListAlertsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAlertsResponse, error) {
+	rsp, err := c.ListAlerts(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAlertsResponse(rsp)
+}
+
 // ListDeadWithResponse Search the dead tasks
 //
 // Lists the tasks that used up their attempts, or failed for good, the one first that died last. Of a long list only so much is looked at for one page: searched_until says how far.
@@ -13343,13 +13787,13 @@ func (c *ClientWithResponses) ChangeScheduleWithApplicationMergePatchPlusJSONBod
 
 // PutScheduleWithBodyWithResponse Write a schedule down
 //
-// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file.
+// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file, 412 that it is not as If-Match says.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /v1/schedules/{name} (the `PutSchedule` operationId).
-func (c *ClientWithResponses) PutScheduleWithBodyWithResponse(ctx context.Context, name string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error) {
-	rsp, err := c.PutScheduleWithBody(ctx, name, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutScheduleWithBodyWithResponse(ctx context.Context, name string, params *PutScheduleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error) {
+	rsp, err := c.PutScheduleWithBody(ctx, name, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -13358,13 +13802,13 @@ func (c *ClientWithResponses) PutScheduleWithBodyWithResponse(ctx context.Contex
 
 // PutScheduleWithResponse Write a schedule down
 //
-// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file.
+// Replaces the schedule of that name, or makes one (201). What the old one submitted goes on, and one that was paused stays so. 409 means that it is declared in the configuration file, 412 that it is not as If-Match says.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /v1/schedules/{name} (the `PutSchedule` operationId).
-func (c *ClientWithResponses) PutScheduleWithResponse(ctx context.Context, name string, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error) {
-	rsp, err := c.PutSchedule(ctx, name, body, reqEditors...)
+func (c *ClientWithResponses) PutScheduleWithResponse(ctx context.Context, name string, params *PutScheduleParams, body PutScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScheduleResponse, error) {
+	rsp, err := c.PutSchedule(ctx, name, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -13414,6 +13858,21 @@ func (c *ClientWithResponses) RunScheduleWithResponse(ctx context.Context, name 
 		return nil, err
 	}
 	return ParseRunScheduleResponse(rsp)
+}
+
+// GetStatsWithResponse See what was done over time
+//
+// The series behind the dashboard's charts: of all processes together, and kept by the broker, so that they go on when everything is started anew. What was done in a minute is told when that is over.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/stats (the `GetStats` operationId).
+func (c *ClientWithResponses) GetStatsWithResponse(ctx context.Context, params *GetStatsParams, reqEditors ...RequestEditorFn) (*GetStatsResponse, error) {
+	rsp, err := c.GetStats(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetStatsResponse(rsp)
 }
 
 // ListStockWithResponse List stock
@@ -13791,6 +14250,46 @@ func ParseReadyResponse(rsp *http.Response) (*ReadyResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest HealthOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAlertsResponse parses an HTTP response from a ListAlertsWithResponse call
+func ParseListAlertsResponse(rsp *http.Response) (*ListAlertsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAlertsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListAlertsOutputBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -16248,6 +16747,13 @@ func ParsePutScheduleResponse(rsp *http.Response) (*PutScheduleResponse, error) 
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON412 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -16549,6 +17055,53 @@ func ParseRunScheduleResponse(rsp *http.Response) (*RunScheduleResponse, error) 
 			headers.Location = &value
 		}
 		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetStatsResponse parses an HTTP response from a GetStatsWithResponse call
+func ParseGetStatsResponse(rsp *http.Response) (*GetStatsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetStatsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StatsView
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
 	}
 
 	return response, nil

@@ -1,0 +1,18 @@
+package main
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// diskOf is how much of the file system that a directory is on is taken, of what we may
+// have of it.
+func diskOf(dir string) (used, size uint64, err error) {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		return 0, 0, fmt.Errorf("look at the disk of %s: %w", dir, err)
+	}
+	block := uint64(disk.Bsize)
+	used = (disk.Blocks - disk.Bfree) * block
+	return used, used + disk.Bavail*block, nil
+}
