@@ -37,6 +37,8 @@ var permitted = []permission{
 	{"take a turn at the orders", "turns.1", "gp"},
 	{"write a schedule", "$KV.schedules.nightly", "gps"},
 	{"change limits, routes and pauses", "$KV.control.settings", "g"},
+	{"note what is wrong", "$KV.control.alerts", "s"},
+	{"write down what was done", "history.minute.1.1", "gps"},
 	{"say that they have changed", "millrace.settings", "g"},
 	{"call off a task that runs", "millrace.cancel.1", "gps"},
 	{"command a worker", "millrace.worker.1.stop", "g"},
