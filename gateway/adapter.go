@@ -24,6 +24,7 @@ import (
 type adapter struct {
 	app  *fiber.App
 	base context.Context // ends when the gateway stops
+	door *door           // nil: everybody may come in
 }
 
 // Handle adds op's route. What huma sees of the request has a media type and an
@@ -55,10 +56,36 @@ func (a *adapter) Handle(op *huma.Operation, serve func(huma.Context)) {
 		x.fiber, x.http = nil, nil // whoever still holds x must not see the next request
 		return nil
 	}
+	handle = a.behindDoor(op, handle)
 	path := fiberPath(op.Path)
 	a.app.Add(op.Method, path, handle)
 	if op.Method == http.MethodGet {
 		a.app.Add(http.MethodHead, path, handle)
+	}
+}
+
+// behindDoor lets in who may, and has it written down what changes something.
+func (a *adapter) behindDoor(op *huma.Operation, handle fiber.Handler) fiber.Handler {
+	d := a.door
+	if d == nil {
+		return handle
+	}
+	scope := scopeOf(d.table, op.Method, op.Path)
+	audited := changes(scope, op.Method)
+	return func(c *fiber.Ctx) error {
+		v, err := d.let(c, scope)
+		if err == nil {
+			defer d.leave(v)
+			err = handle(c)
+		}
+		if audited {
+			status := c.Response().StatusCode()
+			if err != nil {
+				status = problemOf(err).Status
+			}
+			d.audit.note(a.base, c, v, op.OperationID, status)
+		}
+		return err
 	}
 }
 

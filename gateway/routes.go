@@ -17,6 +17,7 @@ func (g *Gateway) routes(a *api) {
 	g.stockRoutes(a)
 	g.queueRoutes(a)
 	g.workerRoutes(a)
+	g.keyRoutes(a)
 	g.healthRoutes(a)
 }
 
