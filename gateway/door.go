@@ -64,8 +64,7 @@ func newDoor(ctx context.Context, store *streams.Store, cfg Config, local bool) 
 		if prefix == "" {
 			return nil, fmt.Errorf(`gateway: an admin key is no key: it must be "mr_", %d letters and digits, "_" and %d hexadecimal digits`, millrace.KeyPrefixLen, millrace.KeySecretLen)
 		}
-		sum := sha256.Sum256([]byte(key))
-		d.given[prefix] = streams.Key{Prefix: prefix, Hash: sum[:], Name: "configuration", Scopes: []millrace.Scope{millrace.ScopeAdmin}}
+		d.given[prefix] = streams.Key{Prefix: prefix, Hash: hashOf(key), Name: "configuration", Scopes: []millrace.Scope{millrace.ScopeAdmin}}
 	}
 	ring, err := d.keys.Ring(ctx)
 	if err != nil {
@@ -158,14 +157,19 @@ func (d *door) who(req *fasthttp.Request) (*visitor, error) {
 func (d *door) byKey(key string) (*visitor, error) {
 	prefix := millrace.KeyPrefix(key)
 	kept, ok := d.find(prefix)
-	sum := sha256.Sum256([]byte(key))
-	if !ok || subtle.ConstantTimeCompare(sum[:], kept.Hash) != 1 {
+	if !ok || subtle.ConstantTimeCompare(hashOf(key), kept.Hash) != 1 {
 		return nil, notKnown("There is no such key.")
 	}
 	if !kept.Live(time.Now()) {
 		return nil, notKnown("This key has expired or was revoked.")
 	}
 	return d.visitorOf(kept), nil
+}
+
+// hashOf is what is kept of a key.
+func hashOf(key string) []byte {
+	sum := sha256.Sum256([]byte(key))
+	return sum[:]
 }
 
 func (d *door) find(prefix string) (streams.Key, bool) {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -121,8 +120,7 @@ func (g *Gateway) createKey(ctx context.Context, in *createKeyInput) (*createKey
 	}
 	var key string
 	key, k.Prefix = newKey()
-	sum := sha256.Sum256([]byte(key))
-	k.Hash = sum[:]
+	k.Hash = hashOf(key)
 	if err := g.door.keys.Add(ctx, k); err != nil {
 		return nil, err
 	}

@@ -33,4 +33,3 @@ func (a *api) secure(op *huma.Operation) {
 	}
 	slices.Sort(op.Errors)
 }
-
