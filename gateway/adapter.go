@@ -18,6 +18,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
+
+	"millrace"
 )
 
 // adapter lets huma's operations run on Fiber 2.
@@ -78,7 +80,7 @@ func (a *adapter) behindDoor(op *huma.Operation, handle fiber.Handler) fiber.Han
 			defer d.leave(v)
 			err = handle(c)
 		}
-		if audited {
+		if audited || err != nil && scope == millrace.ScopeAdmin { // to look is no deed, but to be kept from it is told
 			status := c.Response().StatusCode()
 			if err != nil {
 				status = problemOf(err).Status

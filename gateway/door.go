@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -231,5 +230,5 @@ func isLocal(address net.Addr) bool {
 // changes reports whether what takes a scope is to be found in the audit log, if it is
 // done by that method.
 func changes(scope millrace.Scope, method string) bool {
-	return scope == millrace.ScopeAdmin || scope == millrace.ScopeOperate && !slices.Contains([]string{http.MethodGet, http.MethodHead}, method)
+	return (scope == millrace.ScopeAdmin || scope == millrace.ScopeOperate) && method != http.MethodGet && method != http.MethodHead
 }

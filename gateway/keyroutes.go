@@ -39,7 +39,7 @@ func (g *Gateway) keyRoutes(a *api) {
 	register(a, huma.Operation{
 		OperationID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Tags: []string{"keys"},
 		Summary:     "Look at who did what",
-		Description: "Whatever takes the scope operate or admin and changes or shows something is here for 90 days, the newest first, also what was refused for want of a scope.",
+		Description: "Whatever takes the scope operate or admin and changes something is here for 90 days, the newest first, also what was refused for want of a scope.",
 		Errors:      []int{422, 503},
 	}, g.listAudit)
 }

@@ -26,9 +26,11 @@ func (c Config) audit() jetstream.StreamConfig {
 		Storage:     jetstream.FileStorage,
 		MaxAge:      auditAge,
 		MaxMsgSize:  16 << 10,
-		Replicas:    c.Replicas,
-		DenyDelete:  true,
-		AllowDirect: true,
+		// All of what was done to something.
+		MaxMsgsPerSubject: -1,
+		Replicas:          c.Replicas,
+		DenyDelete:        true,
+		AllowDirect:       true,
 
 		AllowAtomicPublish: true,
 	}

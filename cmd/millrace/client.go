@@ -17,7 +17,7 @@ import (
 // clientFlags are what every verb takes that talks to the API.
 type clientFlags struct {
 	Server string `help:"The API to talk to." default:"http://127.0.0.1:8080"`
-	Key    string `help:"The key to use the API with, as millrace keys create gave it. Safer in the environment, as MILLRACE_KEY." placeholder:"mr_…"`
+	APIKey string `name:"api-key" help:"The key to use the API with, as millrace keys create gave it. Safer in the environment, as MILLRACE_API_KEY." placeholder:"mr_…"`
 	JSON   bool   `name:"json" help:"Print one JSON object a line."`
 
 	http http.Client
@@ -106,8 +106,8 @@ func (f clientFlags) call(ctx context.Context, method, path string, body []byte,
 
 // sign sends the key along, if there is one.
 func (f clientFlags) sign(req *http.Request) {
-	if f.Key != "" {
-		req.Header.Set("Authorization", "Bearer "+f.Key)
+	if f.APIKey != "" {
+		req.Header.Set("Authorization", "Bearer "+f.APIKey)
 	}
 }
 
