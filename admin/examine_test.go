@@ -155,7 +155,7 @@ func TestExaminePermissions(t *testing.T) {
 		ServerName: "elsewhere", Host: "127.0.0.1", Port: -1, HTTPHost: "127.0.0.1", HTTPPort: -1, JetStream: true, StoreDir: t.TempDir(), SyncInterval: time.Minute, NoSigs: true, NoLog: true,
 		Users: []*server.User{{Username: "all", Password: "x"}, {Username: "some", Password: "x", Permissions: &server.Permissions{
 			Publish:   &server.SubjectPermission{Allow: []string{">"}, Deny: []string{"$JS.API.CONSUMER.MSG.NEXT.*.movers", "$KV.claims.>", "$JS.API.STREAM.NAMES"}},
-			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", "millrace.settings", "millrace.cancel.*", "millrace.turn"}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", "millrace.settings", "millrace.keys", "millrace.cancel.*", "millrace.turn"}},
 		}}},
 	})
 	if err != nil {

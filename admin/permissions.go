@@ -45,6 +45,9 @@ func needs(queue string) []need {
 		{everyRole, "$KV.schedules." + nobody},
 		{roleGateway, "$KV.claims." + nobody},
 		{roleGateway, "$KV.control." + "settings"},
+		{roleGateway, "$KV.keys." + nobody},
+		{roleGateway, "audit." + nobody + "." + nobody},
+		{roleGateway, "millrace.keys"},
 		{roleGateway + " " + roleProcessor, "$KV.unique." + nobody},
 		{roleGateway + " " + roleProcessor, "$KV.orders." + nobody},
 		{roleGateway + " " + roleProcessor, "order-events." + nobody + ".1"},
@@ -65,6 +68,7 @@ func needs(queue string) []need {
 // hears are what the roles listen to, besides the answers to what they ask.
 var hears = []need{
 	{everyRole, "millrace.settings"},
+	{roleGateway, "millrace.keys"},
 	{roleGateway, "$KV.results." + nobody},
 	{roleGateway + " " + roleProcessor, "millrace.turn"},
 	{roleProcessor, "millrace.cancel." + nobody},

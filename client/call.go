@@ -120,6 +120,9 @@ func (c *Client) spell(ctx context.Context, r *request) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.cfg.Key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.cfg.Key)
+	}
 	for name, values := range c.cfg.Header {
 		req.Header[http.CanonicalHeaderKey(name)] = values
 	}

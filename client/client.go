@@ -34,7 +34,9 @@ type Config struct {
 	// Parallel is how many of the tasks that have an IdempotencyKey [Client.SubmitMany] has
 	// under way at once. Zero means 16.
 	Parallel int
-	// Header is sent with each request, as in Authorization.
+	// Key is the key of the API, "mr_" and so on. Empty means that there is none.
+	Key string
+	// Header is sent with each request. An Authorization of its own goes before the Key.
 	Header http.Header
 	// HTTP sends the requests. Nil means a client of its own, which has no time limit:
 	// a limit must be above 45 s, for those who wait.

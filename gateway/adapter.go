@@ -18,6 +18,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
+
+	"millrace"
 )
 
 // adapter lets huma's operations run on Fiber 2.
@@ -25,6 +27,7 @@ type adapter struct {
 	app  *fiber.App
 	base context.Context // ends when the gateway stops
 	seen []*requestCount // of each route
+	door *door           // nil: everybody may come in
 }
 
 // Handle adds op's route. What huma sees of the request has a media type and an
@@ -44,7 +47,7 @@ func (a *adapter) Handle(op *huma.Operation, serve func(huma.Context)) {
 	}
 	seen := &requestCount{method: op.Method, route: op.Path}
 	a.seen = append(a.seen, seen)
-	answer := func(c *fiber.Ctx) error {
+	handle := func(c *fiber.Ctx) error {
 		if err := checkContent(&c.Context().Request, media); err != nil {
 			return err
 		}
@@ -58,20 +61,36 @@ func (a *adapter) Handle(op *huma.Operation, serve func(huma.Context)) {
 		x.fiber, x.http = nil, nil // whoever still holds x must not see the next request
 		return nil
 	}
-	handle := func(c *fiber.Ctx) error {
-		start := time.Now()
-		err := answer(c)
-		status := c.Response().StatusCode()
-		if err != nil {
-			status = problemOf(err).Status
-		}
-		seen.count(status, time.Since(start))
-		return err
-	}
+	handle = seen.counted(a.behindDoor(op, handle))
 	path := fiberPath(op.Path)
 	a.app.Add(op.Method, path, handle)
 	if op.Method == http.MethodGet {
 		a.app.Add(http.MethodHead, path, handle)
+	}
+}
+
+// behindDoor lets in who may, and has it written down what changes something.
+func (a *adapter) behindDoor(op *huma.Operation, handle fiber.Handler) fiber.Handler {
+	d := a.door
+	if d == nil {
+		return handle
+	}
+	scope := scopeOf(d.table, op.Method, op.Path)
+	audited := changes(scope, op.Method)
+	return func(c *fiber.Ctx) error {
+		v, err := d.let(c, scope)
+		if err == nil {
+			defer d.leave(v)
+			err = handle(c)
+		}
+		if audited || err != nil && scope == millrace.ScopeAdmin { // to look is no deed, but to be kept from it is told
+			status := c.Response().StatusCode()
+			if err != nil {
+				status = problemOf(err).Status
+			}
+			d.audit.note(a.base, c, v, op.OperationID, status)
+		}
+		return err
 	}
 }
 

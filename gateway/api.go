@@ -27,30 +27,30 @@ type apiConfig struct {
 
 // api is where operations are registered, see [register].
 type api struct {
-	huma     huma.API
-	answer   answerer
-	requests func() []*requestCount
+	huma    huma.API
+	answer  answerer
+	adapter *adapter
 }
 
 // newAPI puts an API on app, with its description at /openapi.json and its
 // pages at /docs.
 func newAPI(app *fiber.App, cfg apiConfig) *api {
 	answer := answerer{log: cmp.Or(cfg.Logger, slog.Default())}
-	routes := &adapter{app: app, base: cfg.Base}
+	on := &adapter{app: app, base: cfg.Base}
 	h := huma.NewAPI(huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI:    "3.1.0",
 			Info:       &huma.Info{Title: "Millrace", Version: cfg.Version, Description: describedProblems()},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry(schemaPrefix, schemaName)},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry(schemaPrefix, schemaName), SecuritySchemes: securitySchemes()},
 		},
 		Formats:                      map[string]huma.Format{mediaJSON: jsonFormat(), mediaProblem: jsonFormat()},
 		DefaultFormat:                mediaJSON,
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{answer.transform},
-	}, routes)
+	}, on)
 	describeProblem(h.OpenAPI().Components.Schemas)
 	mountDocs(app, h.OpenAPI())
-	return &api{huma: h, answer: answer, requests: func() []*requestCount { return routes.seen }}
+	return &api{huma: h, answer: answer, adapter: on}
 }
 
 // describeProblem adds to the description of an error what a [problem] has besides.
@@ -79,6 +79,7 @@ const schemaPrefix = "#/components/schemas/"
 // into and not changed by a byte, whereas an any would round large numbers.
 func register[I, O any](a *api, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	where := op.Method + " " + op.Path
+	a.secure(&op)
 	huma.Register(&operation{API: a.huma}, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {

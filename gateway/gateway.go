@@ -13,9 +13,12 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"sync"
 	"time"
 
 	"millrace/orders"
@@ -51,6 +54,17 @@ type Config struct {
 	// Orders are the orders to serve. Nil means those of the store, dealt with as the
 	// zero [orders.Config] says.
 	Orders *orders.Orders
+	// AdminKeys are keys with the scope admin that are good besides those that are made:
+	// for who begins, and where a gateway must be guarded from its first request on.
+	AdminKeys []string
+	// Insecure lets everybody do everything who reaches the gateway, wherever it listens,
+	// until there is a key. Without it, only a loopback address does that.
+	Insecure bool
+	// TLS is how connections are kept private. Nil means that they are not.
+	TLS *tls.Config
+	// Origins are those, as in https://shop.example, whose pages a browser lets use the
+	// API. None means only its own.
+	Origins []string
 	// Version is what the API's description says. Empty means "dev".
 	Version string
 	// Logger gets what is unexpected. Nil means silence.
@@ -86,6 +100,11 @@ func (c Config) validate() error {
 	if c.MaxWait < 0 || c.Grace < 0 {
 		errs = append(errs, errors.New("times must not be negative"))
 	}
+	for _, origin := range c.Origins {
+		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+			errs = append(errs, fmt.Errorf("the origin %q must be a scheme and a host as browsers say them, as in https://shop.example", origin))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -100,6 +119,7 @@ type Gateway struct {
 	bulk    *bulkDesk
 	live    *live
 	stats   statsDesk
+	door    *door
 
 	requests func() []*requestCount
 }
@@ -120,11 +140,21 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	starting, started := context.WithTimeout(s.base, startTime)
+	defer started()
+	d, err := newDoor(starting, store, s.cfg, isLocal(s.Addr()))
+	if err != nil {
+		s.abandon()
+		_ = s.listener.Close()
+		return nil, err
+	}
+	a.adapter.door = d
 	g := &Gateway{
+		door:   d,
 		server: s, orders: shop, book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger), webhook: webhook,
 		hub: newHub(s.stopping, store.Ledger(), cfg.MaxStreams, cfg.Logger), bulk: newBulkDesk(s),
 	}
-	g.live, g.requests = newLive(g), a.requests
+	g.live, g.requests = newLive(g), func() []*requestCount { return a.adapter.seen }
 	g.routes(a)
 	g.pageRoutes()
 	return g, nil
@@ -135,5 +165,17 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 func (g *Gateway) Run(ctx context.Context) error {
 	// Lines that were read are submitted and answered. Those who watch are told to come
 	// again, elsewhere or later.
+	watching, unwatch := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		if err := g.door.watch(watching); err != nil {
+			g.cfg.Logger.Error("keys that are made or revoked are not heard of", "error", err)
+		}
+	})
+	defer watch.Wait()
+	defer unwatch()
 	return g.serve(ctx, g.bulk.wait, g.hub.wait, g.live.wait)
 }
+
+// startTime is how long the broker may take to tell of the keys.
+const startTime = 30 * time.Second

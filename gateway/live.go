@@ -201,6 +201,7 @@ func (g *Gateway) watchedPage(uri string) ([]byte, bool) {
 	var x fasthttp.RequestCtx
 	x.Init(&req, nil, nil)
 	x.SetUserValue(watched, true)
+	x.SetUserValue(asked, onlooker)
 	g.app.Handler()(&x)
 	return bytes.Clone(x.Response.Body()), x.Response.StatusCode() == http.StatusOK
 }

@@ -16,6 +16,9 @@ const signed = "signed"
 // Content-Type, so [checkContent] would not stop it. Only browsers send these
 // headers.
 func checkOrigin(req *fasthttp.Request) error {
+	if req.Header.Peek(crossed) != nil {
+		return nil
+	}
 	site, origin := req.Header.Peek("Sec-Fetch-Site"), req.Header.Peek(fiber.HeaderOrigin)
 	if len(site) == 0 && len(origin) == 0 {
 		return nil

@@ -35,7 +35,7 @@ func (f *form) value(name string) string { return strings.TrimSpace(f.http.FormV
 
 // call asks the API for something.
 func (f *form) call(method, path string, body, out any) error {
-	return f.g.ask(method, path, body, out)
+	return f.ask(method, path, body, out)
 }
 
 // path is a path of the API, with the id of the form.

@@ -44,13 +44,16 @@ func (g *Gateway) pageRoutes() {
 		"/workers":         workersPage,
 		"/alerts":          alertsPage,
 	} {
-		g.app.Get(path, g.page(show))
+		g.app.Get(path, g.guarded(http.MethodGet, path, g.page(show)))
 	}
 	for path, a := range actions() {
-		g.app.Post(path, g.act(a))
+		g.app.Post(path, g.guarded(http.MethodPost, path, g.act(a)))
 	}
 	g.app.Post("/theme", g.chooseTheme)
-	g.app.Get("/live", g.live.serve)
+	g.app.Get("/login", g.loginPage)
+	g.app.Post("/login", g.login)
+	g.app.Post("/logout", g.logout)
+	g.app.Get("/live", g.guarded(http.MethodGet, "/live", g.live.serve))
 }
 
 // visit is a request for a page.
@@ -73,12 +76,15 @@ func (v *visit) token() string {
 	if v.fragment() {
 		return "" // it is for many: the script puts in that of its page
 	}
+	if session := v.visitor().session; session != "" {
+		return formToken(session)
+	}
 	if token := v.http.Cookies(formCookie); len(token) == tokenLength {
 		return token
 	}
 	if v.made == "" {
 		v.made = rand.Text()
-		v.http.Cookie(&fiber.Cookie{Name: formCookie, Value: v.made, Path: "/", SameSite: "Strict", HTTPOnly: true})
+		v.http.Cookie(&fiber.Cookie{Name: formCookie, Value: v.made, Path: "/", SameSite: "Strict", HTTPOnly: true, Secure: v.g.cfg.TLS != nil})
 	}
 	return v.made
 }
@@ -93,7 +99,12 @@ func (v *visit) checkSender() error {
 		return err
 	}
 	sent, kept := v.http.FormValue("token"), v.http.Cookies(formCookie)
-	if len(kept) != tokenLength || subtle.ConstantTimeCompare([]byte(sent), []byte(kept)) != 1 {
+	if session := v.visitor().session; session != "" {
+		kept = formToken(session)
+	} else if len(kept) != tokenLength {
+		kept = ""
+	}
+	if kept == "" || subtle.ConstantTimeCompare([]byte(sent), []byte(kept)) != 1 {
 		return newProblem(http.StatusForbidden, "This form is not of a page that you were shown. Open the page again, and then send it.")
 	}
 	return nil
@@ -188,12 +199,13 @@ func (a *answered) Error() string {
 
 // get asks the API.
 func (v *visit) get(path string, out any) error {
-	return v.g.ask(http.MethodGet, path, nil, out)
+	return v.ask(http.MethodGet, path, nil, out)
 }
 
 // ask asks the API of this process, as a request from elsewhere would. A body is sent as
 // JSON; an answer that is none of success is an *answered.
-func (g *Gateway) ask(method, uri string, body, out any) error {
+// What who visits may not do is refused there too.
+func (v *visit) ask(method, uri string, body, out any) error {
 	var req fasthttp.Request
 	req.Header.SetMethod(method)
 	req.SetRequestURI(uri)
@@ -208,7 +220,9 @@ func (g *Gateway) ask(method, uri string, body, out any) error {
 	}
 	var x fasthttp.RequestCtx
 	x.Init(&req, nil, nil)
-	g.app.Handler()(&x)
+	x.SetUserValue(asked, v.visitor())
+	x.SetUserValue(cameFrom, clientAddress(v.http))
+	v.g.app.Handler()(&x)
 	answer := x.Response.Body()
 	if status := x.Response.StatusCode(); status >= http.StatusBadRequest {
 		p := &answered{}

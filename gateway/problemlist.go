@@ -18,6 +18,8 @@ func listedProblems() []listedProblem {
 	return []listedProblem{
 		{"", 400, "The request is not well-formed HTTP, or its body is not JSON as it must be. Mend it: `errors` says where."},
 		{"webhook-not-verified", 401, "The signature of a webhook is missing, wrong, or too old. Compare the secrets and the clocks."},
+		{"key-needed", 401, "There was no key, or none that is good now. Send one as `Authorization: Bearer mr_…`."},
+		{"scope-missing", 403, "The key does not allow this: `detail` says which scope it needs."},
 		{"", 403, "A page from another origin may not do this. Call from a program, or from the same origin."},
 		{"not-found", 404, "There is no such thing, and was not as far as is remembered."},
 		{"webhook-not-configured", 404, "This server has no secret to verify webhooks with. Give it one with `--payment-webhook-secret-file`."},
@@ -40,6 +42,7 @@ func listedProblems() []listedProblem {
 		{"invalid", 422, "Something in the request is not valid. `errors` says what, where, and what it must be."},
 		{"key-reused", 422, "This Idempotency-Key was used with another body. Use a new key for a new request."},
 		{"", 431, "The URL and the headers are larger than this server takes."},
+		{"too-many-requests", 429, "The key has a limit, and this is beyond it; or there were too many wrong keys. Come again after `Retry-After`."},
 		{"", 500, "Something went wrong on our side. The log has it under the `instance` of the answer."},
 		{"draining", 503, "The queue lets nothing in until it is resumed. Nothing was stored."},
 		{"not-ready", 503, "The process cannot take work; the detail says why."},

@@ -26,7 +26,7 @@ type reader struct {
 }
 
 // madeUp are ids that a server makes.
-var madeUp = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\bdemo-[0-9a-z]{6}\b`)
+var madeUp = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\bdemo-[0-9a-z]{6}\b|\bmr_[a-z2-7]{10}_[0-9a-f]{64}\b|\b[a-z2-7]{10}\b`)
 
 // shortened is what would tell of the machine on which the examples were written down.
 var shortened = map[*regexp.Regexp]string{

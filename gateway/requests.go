@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/gofiber/fiber/v2"
 )
 
 // RouteCount is how often a route of the API was asked for, and how long that took.
@@ -40,6 +42,20 @@ func (r *requestCount) count(status int, took time.Duration) {
 	i, _ := slices.BinarySearch(requestBounds, took)
 	r.below[i].Add(1)
 	r.sum.Add(int64(took))
+}
+
+// counted is handle, counted.
+func (r *requestCount) counted(handle fiber.Handler) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		start := time.Now()
+		err := handle(c)
+		status := c.Response().StatusCode()
+		if err != nil {
+			status = problemOf(err).Status
+		}
+		r.count(status, time.Since(start))
+		return err
+	}
 }
 
 // Requests returns what was asked for since the start, one entry for each route that was.

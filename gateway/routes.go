@@ -19,6 +19,7 @@ func (g *Gateway) routes(a *api) {
 	g.workerRoutes(a)
 	g.statsRoutes(a)
 	g.alertRoutes(a)
+	g.keyRoutes(a)
 	g.healthRoutes(a)
 }
 

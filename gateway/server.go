@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -38,6 +39,8 @@ func newServer(store *streams.Store, cfg Config, flag string) (*server, *api, er
 	base, abandon := context.WithCancel(context.Background())
 	stopping, stop := context.WithCancel(base)
 	app := newApp(appConfig{BodyLimit: cfg.BodyLimit, Logger: cfg.Logger})
+	crossing := &origins{allowed: cfg.Origins}
+	app.Server().Handler = crossing.around(app.Server().Handler)
 	s := &server{cfg: cfg, store: store, listener: listener, app: app, base: base, abandon: abandon, stopping: stopping, stop: stop}
 	return s, newAPI(app, apiConfig{Version: cfg.Version, Base: base, Logger: cfg.Logger}), nil
 }
@@ -61,7 +64,11 @@ func (s *server) serve(ctx context.Context, others ...func(atMost time.Duration)
 		}
 	}()
 	served := make(chan error, 1)
-	go func() { served <- s.app.Listener(lingeringListener{s.listener}) }()
+	listener := s.listener
+	if s.cfg.TLS != nil {
+		listener = tls.NewListener(listener, s.cfg.TLS)
+	}
+	go func() { served <- s.app.Listener(lingeringListener{listener}) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("gateway: %w", err)

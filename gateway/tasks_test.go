@@ -279,6 +279,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		"/v1/kinds", "/v1/kinds/{kind}/pause", "/v1/kinds/{kind}/resume", "/v1/routes",
 		"/v1/workers", "/v1/workers/{id}/quiet", "/v1/workers/{id}/resume", "/v1/workers/{id}/stop", "/v1/workers/{id}/concurrency", "/v1/workers/{id}/stacks",
 		"/v1/stats", "/v1/alerts",
+		"/v1/keys", "/v1/keys/{prefix}", "/v1/audit",
 	}
 	for _, want := range routes {
 		if paths[want] == nil {

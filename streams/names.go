@@ -21,6 +21,8 @@ const (
 	schedulesBucket = "schedules"
 	controlBucket   = "control"
 	workersBucket   = "workers"
+	keysBucket      = "keys"
+	auditStream     = "AUDIT"
 	consumerName    = "workers"
 	moversName      = "movers"
 	heldStream      = "HELD"

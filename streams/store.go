@@ -40,6 +40,7 @@ type Store struct {
 	rates   rates
 	dead    *committer
 	results *committer
+	audits  *committer
 	waiting []*committer // by shard
 	alarms  []*alarms    // by shard
 	buckets map[string]*Bucket
@@ -114,7 +115,8 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	s.dead = s.startCommitter(background)
 	s.points = s.startCommitter(background)
 	s.results = s.startCommitter(background)
-	for _, b := range []string{claimsBucket, uniqueBucket, ordersBucket, schedulesBucket, controlBucket, workersBucket} {
+	s.audits = s.startCommitter(background)
+	for _, b := range []string{claimsBucket, uniqueBucket, ordersBucket, schedulesBucket, controlBucket, workersBucket, keysBucket} {
 		s.buckets[b] = &Bucket{store: s, name: b, writes: s.startCommitter(background)}
 	}
 	s.desk = newDesk(s)

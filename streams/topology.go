@@ -184,6 +184,8 @@ func (c Config) topology() []jetstream.StreamConfig {
 		c.bucket(controlBucket, "settings that can be changed while everything runs", 0),
 		c.workerReports(),
 		c.history(),
+		c.bucket(keysBucket, "keys of the API, by name, and sessions", 0),
+		c.audit(),
 	)
 }
 

@@ -53,6 +53,7 @@ func TestTopology(t *testing.T) {
 	bucket("orders", 0, "order-events.>")
 	bucket("schedules", 0)
 	bucket("control", 0)
+	bucket("keys", 0)
 	bucket("workers", 15*time.Second)
 	workers := want["KV_workers"]
 	workers.Storage = jetstream.MemoryStorage
@@ -72,6 +73,7 @@ func TestTopology(t *testing.T) {
 	want["HELD"] = jetstream.StreamConfig{
 		Subjects: []string{"held.>", "rates.>"}, Discard: jetstream.DiscardNew, MaxBytes: 2 * gib, AllowMsgTTL: true,
 	}
+	want["AUDIT"] = jetstream.StreamConfig{Subjects: []string{"audit.>"}, MaxAge: 90 * day, MaxBytes: -1, MaxMsgSize: 16 << 10, DenyDelete: true}
 	want["DEAD"] = jetstream.StreamConfig{Subjects: []string{"dead.>"}, MaxAge: 90 * day, MaxBytes: -1}
 	for _, q := range []string{"critical", "default", "bulk"} {
 		want["TASKS_"+q] = jetstream.StreamConfig{Subjects: []string{"tasks." + q + ".>"}, Discard: jetstream.DiscardNew, MaxBytes: 2 * gib}
@@ -79,6 +81,9 @@ func TestTopology(t *testing.T) {
 	got := configs(t, js)
 	for name, w := range want {
 		w.Name, w.MaxMsgsPerSubject, w.Replicas, w.AllowDirect, w.AllowAtomicPublish = name, 1, 1, true, name != "TURNS"
+		if name == "AUDIT" {
+			w.MaxMsgsPerSubject = -1 // all of what was done
+		}
 		// Not what the choice is about: the server's defaults, and words.
 		g := got[name]
 		w.Description, w.MaxConsumers, w.MaxMsgs, w.MaxMsgSize = g.Description, g.MaxConsumers, g.MaxMsgs, g.MaxMsgSize

@@ -28,6 +28,8 @@ type cli struct {
 	Limit     limitCmd     `cmd:"" help:"Limit how many tasks of a queue, kind or key run at once, or begin in a time, or look at the limits."`
 	Worker    workerCmd    `cmd:"" help:"Look at the workers that run, quiet and stop them, and change how much they do."`
 	Alerts    alertsCmd    `cmd:"" help:"List what is wrong, and what was in the last day."`
+	Keys      keysCmd      `cmd:"" help:"Make the keys of the API, look at them, and revoke them."`
+	Audit     auditCmd     `cmd:"" help:"See who did what."`
 	Top       topCmd       `cmd:"" help:"Watch the queues, the workers and what fails, live."`
 	Doctor    doctorCmd    `cmd:"" help:"Find out whether the broker is as Millrace needs it, and what to do if not."`
 	Backup    backupCmd    `cmd:"" help:"Copy everything that is kept into a directory, while all goes on."`

@@ -17,6 +17,7 @@ import (
 // clientFlags are what every verb takes that talks to the API.
 type clientFlags struct {
 	Server string `help:"The API to talk to." default:"http://127.0.0.1:8080"`
+	APIKey string `name:"api-key" help:"The key to use the API with, as millrace keys create gave it. Safer in the environment, as MILLRACE_API_KEY." placeholder:"mr_…"`
 	JSON   bool   `name:"json" help:"Print one JSON object a line."`
 
 	http http.Client
@@ -78,6 +79,7 @@ func (f clientFlags) call(ctx context.Context, method, path string, body []byte,
 	for name, values := range header {
 		req.Header[name] = values
 	}
+	f.sign(req)
 	if body != nil && req.Header.Get("Content-Type") == "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -100,6 +102,13 @@ func (f clientFlags) call(ctx context.Context, method, path string, body []byte,
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	return data, nil
+}
+
+// sign sends the key along, if there is one.
+func (f clientFlags) sign(req *http.Request) {
+	if f.APIKey != "" {
+		req.Header.Set("Authorization", "Bearer "+f.APIKey)
+	}
 }
 
 // maxAnswer is how much of an answer is read.

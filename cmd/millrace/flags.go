@@ -34,6 +34,7 @@ type listenFlags struct {
 	MaxBody count  `help:"The most bytes that the body of a request may have." default:"262144"`
 	MaxBulk count  `name:"max-bulk-mb" help:"The most MiB that the body of a bulk submission may have." default:"64"`
 	webhookFlags
+	accessFlags
 }
 
 // webhookFlags are how secrets come in. All processes of a machine see what is on a
@@ -232,7 +233,11 @@ func (f queueFlags) routes() ([]millrace.Route, error) {
 
 func (f listenFlags) gateway(log *slog.Logger) (gateway.Config, error) {
 	secrets, err := f.secrets()
-	return gateway.Config{Listen: f.Listen, BodyLimit: int(f.MaxBody), BulkLimit: int64(f.MaxBulk) << 20, PaymentSecrets: secrets, Version: version(), Logger: log}, err
+	if err != nil {
+		return gateway.Config{}, err
+	}
+	cfg := gateway.Config{Listen: f.Listen, BodyLimit: int(f.MaxBody), BulkLimit: int64(f.MaxBulk) << 20, PaymentSecrets: secrets, Version: version(), Logger: log}
+	return cfg, f.guard(&cfg)
 }
 
 func (f webhookFlags) secrets() ([]string, error) {

@@ -106,6 +106,7 @@ func (c *orderWatchCmd) open(ctx context.Context, path, last string) (*http.Resp
 	if last != "" {
 		req.Header.Set("Last-Event-ID", last)
 	}
+	c.sign(req)
 	resp, err := c.http.Do(req)
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, fmt.Errorf("nobody answers at %s: is millrace running there? (--server names another place): %w", c.Server, err)

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"millrace/gateway"
+)
+
+// accessFlags say who may use the API.
+type accessFlags struct {
+	AdminKeyFile string   `help:"A file with keys that are good besides those that are made, one a line, with the scope admin: to begin with where the API is not on loopback alone." placeholder:"FILE"`
+	Insecure     bool     `help:"Let everybody do everything who reaches the API, wherever it listens, until there is a key: where something else guards it."`
+	TLSCert      string   `name:"tls-cert" help:"The certificate to serve the API with, and those between it and the root, as PEM. A renewed one is used without a restart." placeholder:"FILE"`
+	TLSKey       string   `name:"tls-key" help:"Its private key, as PEM." placeholder:"FILE"`
+	CorsOrigin   []string `name:"cors-origin" help:"Another origin whose pages may use the API in a browser, exactly as the browser says it; may be given several times." placeholder:"https://shop.example"`
+}
+
+func (f accessFlags) guard(cfg *gateway.Config) error {
+	cfg.Insecure, cfg.Origins = f.Insecure, f.CorsOrigin
+	if f.AdminKeyFile != "" {
+		data, err := os.ReadFile(f.AdminKeyFile)
+		if err != nil {
+			return fmt.Errorf("--admin-key-file: %w", err)
+		}
+		if cfg.AdminKeys = strings.Fields(string(data)); len(cfg.AdminKeys) == 0 {
+			// Whoever names a file means to have a key.
+			return fmt.Errorf("--admin-key-file: %s is empty", f.AdminKeyFile)
+		}
+	}
+	if (f.TLSCert == "") != (f.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if f.TLSCert == "" {
+		return nil
+	}
+	pair := &certificate{cert: f.TLSCert, key: f.TLSKey}
+	if err := pair.read(); err != nil {
+		return err
+	}
+	cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get}
+	return nil
+}
