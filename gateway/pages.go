@@ -131,6 +131,9 @@ func (v *visit) send(status int, p dashboard.Page) error {
 		p.Said = &dashboard.Said{Text: text, Wrong: wrong}
 		c.ClearCookie(saidCookie)
 	}
+	if who := v.visitor(); who.session != "" {
+		p.SignedIn, p.Token = who.name, v.token()
+	}
 	var out bytes.Buffer
 	if err := dashboard.Render(&out, p); err != nil {
 		return err

@@ -34,7 +34,7 @@ type listenFlags struct {
 	MaxBody count  `help:"The most bytes that the body of a request may have." default:"262144"`
 	MaxBulk count  `name:"max-bulk-mb" help:"The most MiB that the body of a bulk submission may have." default:"64"`
 	webhookFlags
-	accessFlags
+	admissionFlags
 }
 
 // webhookFlags are how secrets come in. All processes of a machine see what is on a

@@ -65,7 +65,10 @@ type Page struct {
 	Theme string
 	// Version is of the process.
 	Version string
-	Said    *Said
+	// SignedIn is the name of the key that was signed in with, and Token what the form to
+	// sign out has to bring along. Both are empty where nobody has to.
+	SignedIn, Token string
+	Said            *Said
 	// Live says that the page is kept as it is on the server.
 	Live bool
 }

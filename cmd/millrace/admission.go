@@ -10,8 +10,8 @@ import (
 	"millrace/gateway"
 )
 
-// accessFlags say who may use the API.
-type accessFlags struct {
+// admissionFlags say who may use the API.
+type admissionFlags struct {
 	AdminKeyFile string   `help:"A file with keys that are good besides those that are made, one a line, with the scope admin: to begin with where the API is not on loopback alone." placeholder:"FILE"`
 	Insecure     bool     `help:"Let everybody do everything who reaches the API, wherever it listens, until there is a key: where something else guards it."`
 	TLSCert      string   `name:"tls-cert" help:"The certificate to serve the API with, and those between it and the root, as PEM. A renewed one is used without a restart." placeholder:"FILE"`
@@ -19,7 +19,7 @@ type accessFlags struct {
 	CorsOrigin   []string `name:"cors-origin" help:"Another origin whose pages may use the API in a browser, exactly as the browser says it; may be given several times." placeholder:"https://shop.example"`
 }
 
-func (f accessFlags) guard(cfg *gateway.Config) error {
+func (f admissionFlags) guard(cfg *gateway.Config) error {
 	cfg.Insecure, cfg.Origins = f.Insecure, f.CorsOrigin
 	if f.AdminKeyFile != "" {
 		data, err := os.ReadFile(f.AdminKeyFile)
