@@ -38,6 +38,7 @@ var house = []struct {
 	{"streams", 1, "the only way to the broker, in this process or far away: it need not know which"},
 	{"client", 1, "for programs that give work to Millrace: they speak HTTP and its words, and take no broker with them"},
 	{"embedded", 1, "a server in the process is a matter of how Millrace is started, not of what is kept on it"},
+	{"meter", 0, "counts, whoever counts and whoever reads: it needs nobody"},
 	{".", 0, "the vocabulary: whoever speaks it must not have to take anything else with it"},
 }
 

@@ -68,6 +68,9 @@ func (c Config) handler() http.Handler {
 			cmp.Or(c.Logger, slog.New(slog.DiscardHandler)).Warn("some metrics are missing", "error", err)
 		}})
 	}
+	if c.Store != nil {
+		registry.MustRegister(ofKinds{c.Store.Kinds()})
+	}
 	if c.Requests != nil {
 		registry.MustRegister(ofRequests(c.Requests))
 	}

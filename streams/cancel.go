@@ -34,7 +34,7 @@ func (s *Store) Cancel(ctx context.Context, id string) (millrace.Record, error) 
 		}
 		r, err := s.cancel(ctx, f)
 		if err == nil {
-			s.tally.cancelled.Add(1)
+			s.cancelled(&r)
 			s.withdraw(context.WithoutCancel(ctx), r, f)
 			return r, nil
 		}

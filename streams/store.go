@@ -90,7 +90,7 @@ func open(ctx context.Context, cfg Config, nc *nats.Conn, link *link) (*Store, e
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, nc: nc, js: js, replies: r, limits: newLimits(cfg.Limits), rates: rates{gates: map[string]*rateGate{}}, buckets: map[string]*Bucket{}}
+	s := &Store{cfg: cfg, log: cfg.Logger, nc: nc, js: js, replies: r, limits: newLimits(cfg.Limits), rates: rates{gates: map[string]*rateGate{}}, buckets: map[string]*Bucket{}, tally: tally{kinds: newKinds()}}
 	background, stop := context.WithCancel(context.Background())
 	s.background = background
 	watching, unwatch := context.WithCancel(context.Background())

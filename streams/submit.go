@@ -73,7 +73,7 @@ func (s *Store) BeginSubmit(ctx context.Context, tasks []millrace.RawTask) func(
 				}
 			}
 		}
-		return s.tally.submittedAll(errs)
+		return s.submittedAll(tasks, errs)
 	}
 }
 

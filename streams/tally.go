@@ -43,22 +43,12 @@ type tally struct {
 	submitted, succeeded, failed, cancelled, retried, lost atomic.Int64
 
 	wait, run counters
-}
-
-// submittedAll counts those that were taken in without an error, and returns the errors.
-func (t *tally) submittedAll(errs []error) []error {
-	var n int64
-	for _, err := range errs {
-		if err == nil {
-			n++
-		}
-	}
-	t.submitted.Add(n)
-	return errs
+	kinds     *Kinds
 }
 
 // ended counts a run of a delivery, after which its record says r.
 func (t *tally) ended(d *Delivery, r *millrace.Record) {
+	t.outcome(r)
 	switch r.State {
 	case millrace.Succeeded:
 		t.succeeded.Add(1)
@@ -81,7 +71,7 @@ func (t *tally) ended(d *Delivery, r *millrace.Record) {
 		return // it came to its end without having been run again
 	}
 	t.wait.count(a.StartedAt.Sub(d.ready))
-	t.run.count(a.EndedAt.Sub(a.StartedAt))
+	t.ran(r, a.EndedAt.Sub(a.StartedAt))
 }
 
 // take returns what was counted since it was called last.

@@ -56,7 +56,10 @@ func (s *Store) SubmitTogether(ctx context.Context, tasks []millrace.RawTask) er
 			if err != nil {
 				return fmt.Errorf("submit together to queue %s: %w", tasks[0].Queue, err)
 			}
-			s.tally.submitted.Add(int64(len(msgs)))
+			for _, m := range msgs { // those that were not there before
+				queue, kind, _, _ := parseTaskSubject(m.Subject)
+				s.submitted(millrace.RawTask{Queue: queue, Kind: kind})
+			}
 			return nil
 		}
 		// A batch that was refused is written again without those that are there.

@@ -61,7 +61,7 @@ func (s *Store) SubmitAt(ctx context.Context, task millrace.RawTask, at time.Tim
 	if err := s.wait(ctx, waiting{Task: task, Due: at.UTC()}, 0); err != nil {
 		return fmt.Errorf("submit for later: %w", err)
 	}
-	s.tally.submitted.Add(1)
+	s.submitted(task)
 	return nil
 }
 
