@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"millrace"
@@ -132,18 +131,4 @@ func (s *Store) readPoints(ctx context.Context, series *Series, filter string) e
 		}
 		ask.StartTime, ask.Seq = nil, page[len(page)-1].seq+1
 	}
-}
-
-// QueueNames are the queues of which the history knows, sorted.
-func (s *Series) QueueNames() []string {
-	var names []string
-	for _, p := range s.Points {
-		for _, q := range p.Queues {
-			if !slices.Contains(names, q.Queue) {
-				names = append(names, q.Queue)
-			}
-		}
-	}
-	slices.SortFunc(names, strings.Compare)
-	return names
 }
