@@ -25,9 +25,6 @@ func Times() *Histogram {
 	return NewHistogram(float64(s), ms, 5*ms, 10*ms, 25*ms, 50*ms, 100*ms, 250*ms, 500*ms, s, 5*s/2, 5*s, 10*s, 30*s, m, 5*m, 15*m, 60*m)
 }
 
-// Sizes returns a histogram of numbers from 1 to 1,000.
-func Sizes() *Histogram { return NewHistogram(1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000) }
-
 // Count counts a value. What is below zero is zero.
 func (h *Histogram) Count(v int64) {
 	v = max(0, v)
