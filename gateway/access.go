@@ -46,7 +46,7 @@ func access() map[string]millrace.Scope {
 			"PUT /v1/routes", "DELETE /v1/routes", "PUT /v1/limits", "DELETE /v1/limits",
 			"POST /v1/workers/{id}/quiet", "POST /v1/workers/{id}/resume", "POST /v1/workers/{id}/stop", "POST /v1/workers/{id}/concurrency",
 		},
-		millrace.ScopeAdmin: {"GET /v1/keys", "POST /v1/keys", "DELETE /v1/keys/{prefix}", "GET /v1/audit"},
+		millrace.ScopeAdmin: {"GET /keys", "GET /audit", "GET /v1/keys", "POST /v1/keys", "DELETE /v1/keys/{prefix}", "GET /v1/audit"},
 	} {
 		for _, route := range routes {
 			all[route] = scope
@@ -54,6 +54,9 @@ func access() map[string]millrace.Scope {
 	}
 	for path := range actions() { // the forms of the pages: what they ask the API for is checked again there
 		all["POST "+namedPath(path)] = millrace.ScopeOperate
+		if strings.HasPrefix(path, "/keys") {
+			all["POST "+namedPath(path)] = millrace.ScopeAdmin
+		}
 	}
 	return all
 }

@@ -23,6 +23,8 @@ type action struct {
 	question func(f *form) string
 	do       func(f *form) (said string, err error)
 	back     func(f *form) string
+	// shows is what it answers with, instead of a page that says what it has done.
+	shows func(f *form) (dashboard.Page, error)
 }
 
 // form is what somebody has sent off.
@@ -46,6 +48,9 @@ func (g *Gateway) act(a action) fiber.Handler {
 		f := &form{visit: &visit{g: g, http: c}, id: strings.Clone(c.Params("id"))}
 		if err := f.checkSender(); err != nil {
 			return err
+		}
+		if a.shows != nil {
+			return g.page(func(*visit) (dashboard.Page, error) { return a.shows(f) })(c)
 		}
 		back := ownPath(a.back(f))
 		if a.question != nil && f.value("sure") != "yes" {
@@ -130,6 +135,9 @@ func actions() map[string]action {
 		"/schedules/:id/pause":  simple("POST", "/v1/schedules/%s/pause", "Schedule %s is paused.", schedule),
 		"/schedules/:id/resume": simple("POST", "/v1/schedules/%s/resume", "Schedule %s is on again.", schedule),
 		"/schedules/:id/cancel": sure(simple("DELETE", "/v1/schedules/%s", "Schedule %s is cancelled.", to("/schedules")), "Cancel schedule %s, with its history?"),
+
+		"/keys":            {shows: makeKeyFrom, back: to("/keys")},
+		"/keys/:id/revoke": sure(simple("DELETE", "/v1/keys/%s", "Key %s is revoked.", to("/keys")), "Revoke key %s? Whoever uses it is refused from then on."),
 
 		"/workers/:id/quiet":  simple("POST", "/v1/workers/%s/quiet", "Worker %s takes no new tasks.", to("/workers")),
 		"/workers/:id/resume": simple("POST", "/v1/workers/%s/resume", "Worker %s takes tasks again.", to("/workers")),
@@ -233,11 +241,13 @@ func withQuery(q string) string {
 func tasksOf(f *form) string { return "/tasks" + withQuery(f.value("filter")) }
 
 // chosen are the tasks whose rows were chosen.
-func (f *form) chosen() (ids []string) {
-	for _, id := range f.http.Request().PostArgs().PeekMulti("id") {
-		ids = append(ids, string(id))
+func (f *form) chosen() []string { return f.chosenOf("id") }
+
+func (f *form) chosenOf(name string) (all []string) {
+	for _, value := range f.http.Request().PostArgs().PeekMulti(name) {
+		all = append(all, string(value))
 	}
-	return ids
+	return all
 }
 
 func askMany(f *form) string {

@@ -42,6 +42,8 @@ func (g *Gateway) pageRoutes() {
 		"/schedules/:name": schedulePage,
 		"/dead":            deadPage,
 		"/workers":         workersPage,
+		"/keys":            keysPage,
+		"/audit":           auditPage,
 		"/alerts":          alertsPage,
 	} {
 		g.app.Get(path, g.guarded(http.MethodGet, path, g.page(show)))

@@ -54,9 +54,14 @@ func (o operator) send(path string, fields ...string) string {
 
 func (o operator) token() string {
 	o.t.Helper()
-	m := regexp.MustCompile(`name="token" value="([^"]+)"`).FindStringSubmatch(o.open("/queues"))
+	return tokenOf(o.t, o.open("/queues"))
+}
+
+func tokenOf(t *testing.T, page string) string {
+	t.Helper()
+	m := regexp.MustCompile(`name="token" value="([^"]+)"`).FindStringSubmatch(page)
 	if m == nil {
-		o.t.Fatal("a page has no token")
+		t.Fatal("a page has no token")
 	}
 	return m[1]
 }
@@ -438,4 +443,34 @@ func TestTheme(t *testing.T) {
 		}
 	}
 	o.shows(o.open("/"), `data-theme="dark"`)
+}
+
+// A key is made on a page, shown there and nowhere else, and closes the door; whoever
+// signs in with it sees what was done, and can revoke it.
+func TestKeysPage(t *testing.T) {
+	o := newOperator(t)
+	o.shows(o.open("/keys"), "There are no keys")
+	o.shows(o.read(http.StatusUnprocessableEntity, func() (*http.Response, error) {
+		return o.client.PostForm(o.url+"/keys", url.Values{"token": {o.token()}, "name": {"boss"}})
+	}), "scopes")
+	page := o.send("/keys", "name", "boss", "scope", "admin", "expires_in", "24h", "rate", "100")
+	key := regexp.MustCompile(`mr_[a-z0-9]+_[a-z0-9]+`).FindString(page)
+	if key == "" {
+		t.Fatalf("no key is shown:\n%s", page)
+	}
+	login := o.open("/keys")
+	o.shows(login, `action="/login"`)
+	o.shows(o.read(http.StatusOK, func() (*http.Response, error) {
+		return o.client.PostForm(o.url+"/login", url.Values{"key": {key}, "token": {tokenOf(t, login)}})
+	}), "Overview")
+	page = o.open("/keys")
+	o.shows(page, "boss", "100/s", "Revoke")
+	if strings.Contains(page, key) {
+		t.Error("the key is shown again")
+	}
+	prefix := strings.Split(key, "_")[1]
+	o.shows(o.send("/queues/bulk/pause"), "Queue bulk is paused")
+	o.shows(o.open("/audit"), "create-key", "pause-queue", "boss", "/v1/queues/bulk/pause")
+	o.shows(o.open("/audit?who="+prefix), "pause-queue")
+	o.shows(o.send("/keys/"+prefix+"/revoke"), "Revoke key "+prefix)
 }

@@ -42,6 +42,8 @@ func Links() []Link {
 		{"Dead letters", "/dead"},
 		{"Workers", "/workers"},
 		{"Alerts", "/alerts"},
+		{"Keys", "/keys"},
+		{"Audit", "/audit"},
 	}
 }
 
