@@ -27,7 +27,10 @@ func TestDocumentedCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		if blocks := shellBlocks(string(text)); len(blocks) > 0 {
-			t.Run(filepath.Base(page), func(t *testing.T) { newReader(t, root).follow(blocks) })
+			t.Run(filepath.Base(page), func(t *testing.T) {
+				t.Parallel() // it mostly waits
+				newReader(t, root).follow(blocks)
+			})
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestOperatorLooksInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(names)
-	want := []string{"DEAD", "HELD", "HISTORY", "KV_claims", "KV_control", "KV_orders", "KV_results", "KV_schedules", "KV_unique", "KV_workers", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TASKS_critical", "TASKS_default", "TASKS_night", "TURNS"}
+	want := []string{"AUDIT", "DEAD", "HELD", "HISTORY", "KV_claims", "KV_control", "KV_keys", "KV_orders", "KV_results", "KV_schedules", "KV_unique", "KV_workers", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TASKS_critical", "TASKS_default", "TASKS_night", "TURNS"}
 	if !slices.Equal(names, want) {
 		t.Errorf("nats stream ls: %v, want %v", names, want)
 	}

@@ -393,3 +393,27 @@ func TestLiveLeavesAlone(t *testing.T) {
 	r.sees(".said", "1 task is cancelled.")
 	r.sees("#task-"+first, "cancelled")
 }
+
+// Where there are keys, the pages are behind a sign-in.
+func TestSignIn(t *testing.T) {
+	const key = "mr_operator01_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	file := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(file, []byte(key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := startNode(t, "--admin-key-file", file)
+	r := n.reader()
+	r.does(chromedp.Navigate(n.url+"/queues"), chromedp.WaitVisible("input[name=key]"))
+	r.pictured("sign-in")
+	r.types("input[name=key]", key)
+	r.presses(`@class="panel"`, "Sign in")
+	r.sees("h1", "Queues")
+	r.sees(".live", "live")
+	r.presses(`@id="queue-bulk"`, "Pause")
+	r.sees("#queue-bulk", "paused")
+	r.does(chromedp.Navigate(n.url + "/audit"))
+	r.sees("main", "pause-queue")
+	r.pictured("audit")
+	r.presses(`@class="bar"`, "Sign out")
+	r.sees("h2", "Sign in")
+}
