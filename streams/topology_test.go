@@ -16,7 +16,7 @@ import (
 )
 
 var allStreams = []string{
-	"DEAD", "HELD", "HISTORY", "KV_claims", "KV_control", "KV_orders", "KV_results", "KV_schedules", "KV_unique", "KV_workers", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
+	"AUDIT", "DEAD", "HELD", "HISTORY", "KV_claims", "KV_control", "KV_keys", "KV_orders", "KV_results", "KV_schedules", "KV_unique", "KV_workers", "SCHEDULES_0", "SCHEDULES_1", "SCHEDULES_2", "SCHEDULES_3", "TURNS",
 	"TASKS_bulk", "TASKS_critical", "TASKS_default",
 }
 
@@ -143,7 +143,7 @@ func TestEnsureNeverShrinks(t *testing.T) {
 	enlarge("TASKS_bulk", func(c *jetstream.StreamConfig) { c.MaxBytes = -1 })
 	enlarge("DEAD", func(c *jetstream.StreamConfig) { c.MaxAge = 365 * day })
 	enlarge("KV_results", func(c *jetstream.StreamConfig) { c.MaxAge = 0 })
-	enlarge("KV_orders", func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "audit.>") })
+	enlarge("KV_orders", func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "elsewhere.>") })
 
 	// Another release that knows fewer queues and wants smaller ones.
 	open(t, b, streams.Config{Queues: []string{"default", "mail"}, MaxQueueBytes: gib / 2})
@@ -161,7 +161,7 @@ func TestEnsureNeverShrinks(t *testing.T) {
 	if got["DEAD"].MaxAge != 365*day || got["KV_results"].MaxAge != 0 {
 		t.Errorf("ages: %v and %v", got["DEAD"].MaxAge, got["KV_results"].MaxAge)
 	}
-	if !slices.Contains(got["KV_orders"].Subjects, "audit.>") {
+	if !slices.Contains(got["KV_orders"].Subjects, "elsewhere.>") {
 		t.Errorf("subjects of the orders: %v", got["KV_orders"].Subjects)
 	}
 	if msgs := streamInfo(t, js, "TASKS_default").State.Msgs; msgs != 1 {
