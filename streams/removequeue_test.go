@@ -37,6 +37,7 @@ func TestRemoveQueue(t *testing.T) {
 		store, other, js := open(t, b, streams.Config{}), open(t, b, streams.Config{}), inspect(t, b)
 		for range 2 {
 			addQueue(t, store, "mail")
+			time.Sleep(time.Second) // until the other has heard of it
 			p := pull(t, store, "mail")
 			submit(t, other, mailTask(millrace.NewID()))
 			work(t, store, p)
