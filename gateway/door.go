@@ -33,9 +33,10 @@ type door struct {
 	given    map[string]streams.Key // by the configuration
 	audit    *auditor
 
-	ring   atomic.Pointer[streams.Ring]
-	meters sync.Map // of a key, by its prefix
-	logins logins
+	ring    atomic.Pointer[streams.Ring]
+	reading chan struct{} // holds one who reads it
+	meters  sync.Map      // of a key, by its prefix
+	logins  logins
 }
 
 // visitor is who asks.
@@ -57,7 +58,7 @@ var (
 const asked = "asked"
 
 func newDoor(ctx context.Context, store *streams.Store, cfg Config, local bool) (*door, error) {
-	d := &door{keys: store.Keys(), log: cfg.Logger, table: access(), given: map[string]streams.Key{}, audit: newAuditor(store, cfg.Logger)}
+	d := &door{keys: store.Keys(), log: cfg.Logger, table: access(), reading: make(chan struct{}, 1), given: map[string]streams.Key{}, audit: newAuditor(store, cfg.Logger)}
 	for _, key := range cfg.AdminKeys {
 		prefix := millrace.KeyPrefix(key)
 		if prefix == "" {
@@ -80,11 +81,18 @@ func newDoor(ctx context.Context, store *streams.Store, cfg Config, local bool) 
 
 // watch learns of keys until ctx ends.
 func (d *door) watch(ctx context.Context) error {
-	return d.keys.Watch(ctx, func(ring *streams.Ring) { d.ring.Store(ring) })
+	return d.keys.Watch(ctx, func() { d.refresh(ctx) })
 }
 
-// refresh reads the keys now, after one was changed here.
+// refresh reads the keys now. One at a time does, so that what was read first is not what
+// is known last.
 func (d *door) refresh(ctx context.Context) {
+	select {
+	case d.reading <- struct{}{}:
+		defer func() { <-d.reading }()
+	case <-ctx.Done():
+		return
+	}
 	if ring, err := d.keys.Ring(ctx); err == nil {
 		d.ring.Store(ring)
 	}

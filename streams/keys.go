@@ -219,10 +219,9 @@ func (k *Keys) End(ctx context.Context, id string) error {
 // tell tells all gateways. Word that gets lost is not needed: they read every keysEvery.
 func (k *Keys) tell() { _ = k.bucket.store.nc.Publish(keysWord, nil) }
 
-// Watch calls changed with the ring each time that it was read, until ctx ends: at once
-// when there is word of another one, and every two seconds. While the broker is away, it
-// does not.
-func (k *Keys) Watch(ctx context.Context, changed func(*Ring)) error {
+// Watch calls read, which is to read the ring, until ctx ends: at once when there is word
+// of another one, and every two seconds.
+func (k *Keys) Watch(ctx context.Context, read func()) error {
 	bell := make(chan struct{}, 1)
 	heard, err := k.bucket.store.nc.Subscribe(keysWord, func(*nats.Msg) {
 		select {
@@ -243,8 +242,6 @@ func (k *Keys) Watch(ctx context.Context, changed func(*Ring)) error {
 		case <-tick.C:
 		case <-bell:
 		}
-		if ring, err := k.Ring(ctx); err == nil {
-			changed(ring)
-		}
+		read()
 	}
 }

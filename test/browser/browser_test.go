@@ -154,7 +154,7 @@ type reader struct {
 
 func (n node) reader(options ...chromedp.ExecAllocatorOption) reader {
 	n.t.Helper()
-	all := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(n.t)), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true), chromedp.WindowSize(1280, 860))
+	all := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(n.t)), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true), chromedp.WindowSize(1280, 860), chromedp.Env("TMPDIR="+n.t.TempDir()))
 	ctx, stop := chromedp.NewExecAllocator(context.Background(), append(all, options...)...)
 	n.t.Cleanup(stop)
 	ctx, stop = chromedp.NewContext(ctx)
@@ -230,10 +230,20 @@ func (r reader) sees(element, text string) {
 	r.t.Fatalf("%s does not say %q:\n%s", element, text, all)
 }
 
-// presses presses a button, by what stands on it, within an element.
+// presses presses a button, by what stands on it, within an element. One that the page
+// replaced by a newer one before it was pressed is looked for again.
 func (r reader) presses(within, label string) {
 	r.t.Helper()
-	r.does(chromedp.Click(fmt.Sprintf(`//*[%s]//button[normalize-space()=%q]`, within, label)))
+	press := chromedp.Click(fmt.Sprintf(`//*[%s]//button[normalize-space()=%q]`, within, label))
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	defer cancel()
+	err := chromedp.Do(ctx, press)
+	for err != nil && strings.Contains(err.Error(), "Could not find node") && ctx.Err() == nil {
+		err = chromedp.Do(ctx, press)
+	}
+	if err != nil {
+		r.t.Fatalf("press %s: %v", label, err)
+	}
 }
 
 // types puts a text into a field.
