@@ -1,0 +1,36 @@
+package millrace
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// NewTrace is where a new trace begins, one that is recorded.
+func NewTrace() Trace {
+	var random [24]byte
+	_, _ = rand.Read(random[:]) // it never fails
+	return beginning(random)
+}
+
+// DeriveTrace is where the trace of a task begins that is part of no other, as that of a
+// schedule: it is made from the task's id, so that whoever begins it, and however often,
+// begins the same one. It is recorded.
+func DeriveTrace(id string) Trace {
+	sum := sha256.Sum256([]byte("trace of " + id))
+	return beginning([24]byte(sum[:24]))
+}
+
+func beginning(ids [24]byte) Trace {
+	ids[0], ids[16] = ids[0]|1, ids[16]|1 // nothing but zeros would be none
+	return Trace{Parent: "00-" + hex.EncodeToString(ids[:16]) + "-" + hex.EncodeToString(ids[16:]) + "-01"}
+}
+
+// Sampled reports whether the trace is recorded: whoever began it has decided that.
+func (t Trace) Sampled() bool {
+	if !t.valid() {
+		return false
+	}
+	flags, err := hex.DecodeString(t.Parent[53:55])
+	return err == nil && flags[0]&1 == 1
+}
