@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 // NewTrace is where a new trace begins, one that is recorded.
@@ -28,9 +29,5 @@ func beginning(ids [24]byte) Trace {
 
 // Sampled reports whether the trace is recorded: whoever began it has decided that.
 func (t Trace) Sampled() bool {
-	if !t.valid() {
-		return false
-	}
-	flags, err := hex.DecodeString(t.Parent[53:55])
-	return err == nil && flags[0]&1 == 1
+	return t.valid() && strings.IndexByte("13579bdf", t.Parent[54]) >= 0 // the last bit of the flags
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"millrace"
 	"millrace/orders"
 	"millrace/otlp"
@@ -236,5 +238,32 @@ func TestSpansOfNoRequest(t *testing.T) {
 	all := c.Await(3, ofTrace(expired.Trace))
 	if all[0].Name != "POST /v1/orders" || all[0].Parent != "" || all[1].Name != "process order.placed" || all[1].Parent != all[0].ID || expired.Parent != all[1].ID {
 		t.Errorf("%+v", all)
+	}
+}
+
+// BenchmarkSubmitTraced is [BenchmarkSubmit] with a span for each request.
+func BenchmarkSubmitTraced(b *testing.B) {
+	e, err := otlp.New(otlp.Config{URL: "http://127.0.0.1:1/v1/traces", Queue: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	app, a := sampleAPI(b)
+	a.adapter.spans, a.adapter.scheme = e, "http"
+	registerSample(a, acceptSample)
+	app.Handler() // builds the routes
+	serve := app.Server().Handler
+	var ctx fasthttp.RequestCtx
+	ctx.Init(&fasthttp.Request{}, nil, nil)
+	ctx.Request.Header.SetMethod(http.MethodPost)
+	ctx.Request.SetRequestURI("/v1/tasks")
+	ctx.Request.Header.SetContentType("application/json")
+	ctx.Request.SetBodyString(sampleTask)
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx.Response.Reset()
+		serve(&ctx)
+	}
+	if e.Dropped() == 0 {
+		b.Error("nothing was recorded")
 	}
 }

@@ -101,7 +101,9 @@ func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) err
 	}
 	reloads := called.reloading(store, log)
 	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
-	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, p.Run, health, metrics, store.KeepHistory, exporting) }, reloads))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error {
+		return observed(ctx, p.Run, health, metrics, store.KeepHistory, exporting)
+	}, reloads))
 }
 
 type schedulerCmd struct {
