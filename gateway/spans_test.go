@@ -55,6 +55,14 @@ func tracedShop(t *testing.T) (shop, *collector.Collector) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}, processor.Kind{MaxAttempts: 1, Timeout: time.Millisecond})
+	processor.Handle(p, "mail.long", func(ctx context.Context, task millrace.Task[any]) (any, error) {
+		_, err := s.store.Cancel(ctx, task.ID)
+		<-ctx.Done()
+		return nil, errors.Join(err, ctx.Err())
+	}, soon)
+	processor.Handle(p, "mail.snooze", func(_ context.Context, task millrace.Task[any]) (any, error) {
+		return nil, millrace.Snooze(time.Hour)
+	}, soon)
 	processor.Handle(p, "mail.later", func(_ context.Context, task millrace.Task[any]) (any, error) {
 		return nil, millrace.Permanent(errors.New("no"))
 	}, soon)
@@ -157,12 +165,18 @@ func TestSpansOfFailures(t *testing.T) {
 		{"mail.panic", `1`, "failed", "panic", "panic: at the disco"},
 		{"mail.slow", `1`, "failed", "timeout", "timed out after 1ms: context deadline exceeded"},
 		{"mail.later", `1`, "failed", "permanent", "no"},
+		{"mail.long", `1`, "cancelled", "taken", "context canceled"},
 	} {
 		s.ask(202, "POST", "/v1/tasks", `{"kind": "`+want.kind+`", "args": `+want.args+`}`)
 		got := c.Await(1, func(s collector.Span) bool { return s.Attrs["millrace.kind"] == want.kind })[0]
 		if !got.Failed || got.Attrs["millrace.outcome"] != want.state || got.Attrs["error.type"] != want.errorType || got.Message != want.message {
 			t.Errorf("%s: %+v", want.kind, got)
 		}
+	}
+	s.ask(202, "POST", "/v1/tasks", `{"kind": "mail.snooze"}`)
+	snoozed := c.Await(1, func(s collector.Span) bool { return s.Attrs["millrace.kind"] == "mail.snooze" })[0]
+	if snoozed.Failed || snoozed.Attrs["millrace.outcome"] != "scheduled" || snoozed.Attrs["error.type"] != nil {
+		t.Errorf("%+v", snoozed)
 	}
 	for _, body := range c.Bodies() {
 		if strings.Contains(string(body), "7777777") {

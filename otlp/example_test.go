@@ -2,33 +2,44 @@ package otlp_test
 
 import (
 	"context"
-	"os"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"time"
 
+	"millrace"
 	"millrace/otlp"
-	"millrace/processor"
-	"millrace/streams"
 )
 
-// A worker of one's own exports the spans of its attempts, to where OpenTelemetry's
-// variables say. The exporter is told to end when the worker has, so that it sends the rest.
+// An exporter runs beside what is done, and is told to end after it, so that it sends the
+// rest. A worker of one's own takes it as Spans in its processor.Config, and records the
+// attempts itself.
 func Example() {
-	work := func(ctx context.Context, store *streams.Store) error {
-		cfg, err := otlp.FromEnvironment(os.Environ())
-		if err != nil || cfg.URL == "" {
-			return err
-		}
-		spans, err := otlp.New(cfg)
-		if err != nil {
-			return err
-		}
-		exporting, end := context.WithCancel(context.WithoutCancel(ctx))
-		ended := make(chan error, 1)
-		go func() { ended <- spans.Run(exporting) }()
-		defer func() { end(); <-ended }()
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Println(r.Method, r.URL.Path)
+	}))
+	defer collector.Close()
 
-		p := processor.New(store, processor.Config{Spans: spans})
-		// processor.Handle(p, "mail.send", send, processor.Kind{})
-		return p.Run(ctx)
+	cfg, err := otlp.FromEnvironment([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "OTEL_SERVICE_NAME=shop"}) // or os.Environ()
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	_ = work
+	spans, err := otlp.New(cfg)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, end := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- spans.Run(ctx) }()
+
+	start := time.Now()
+	spans.Record(otlp.Span{Trace: millrace.NewTrace(), Name: "import prices", Kind: otlp.Producer, Start: start, End: time.Now()})
+
+	end()
+	fmt.Println(<-ended, spans.Exported(), spans.Dropped())
+	// Output:
+	// POST /v1/traces
+	// <nil> 1 0
 }
