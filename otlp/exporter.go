@@ -99,11 +99,12 @@ func (e *Exporter) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-e.full:
+			e.flush(sending, e.cfg.Batch)
 		case <-tick.C:
+			e.flush(sending, 1)
 		}
-		e.flush(sending)
 	}
-	e.flush(sending)
+	e.flush(sending, 1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended = true
@@ -112,12 +113,13 @@ func (e *Exporter) Run(ctx context.Context) error {
 	return nil
 }
 
-// flush sends what is in the queue now. What is recorded meanwhile waits for others.
-func (e *Exporter) flush(ctx context.Context) {
+// flush sends what is in the queue now, in batches of no less than that. What is recorded
+// meanwhile waits for others.
+func (e *Exporter) flush(ctx context.Context, least int) {
 	e.mu.Lock()
 	rest := len(e.queue)
 	e.mu.Unlock()
-	for rest > 0 {
+	for rest >= least {
 		batch := e.take(rest)
 		rest -= len(batch)
 		e.send(ctx, batch)

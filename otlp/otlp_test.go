@@ -306,7 +306,7 @@ func TestStop(t *testing.T) {
 			down              time.Duration
 			exported, dropped uint64
 			most              time.Duration
-		}{{0, 5, 0, 0}, {2 * time.Second, 5, 0, 4 * time.Second}, {time.Hour, 0, 5, 5 * time.Second}} {
+		}{{0, 5, 0, 0}, {700 * time.Millisecond, 5, 0, 1500 * time.Millisecond}, {time.Hour, 0, 5, 5 * time.Second}} {
 			fake := &collector.Collector{T: t}
 			e, stop := start(t, gone{fake, time.Now().Add(c.down)}, otlp.Config{Batch: 2, Every: time.Hour})
 			for range 5 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -64,5 +65,27 @@ func writeTree(to *strings.Builder, spans []collector.Span, s collector.Span, de
 		if below.Trace == s.Trace && below.Parent == s.ID {
 			writeTree(to, spans, below, depth+1)
 		}
+	}
+}
+
+// A node that is stopped sends the spans that it has, and one whose collector is not there
+// works and stops all the same.
+func TestStopsWithSpans(t *testing.T) {
+	c := collector.New(t)
+	for _, endpoint := range []string{c.URL, "http://127.0.0.1:1"} {
+		p := start(t, "millrace", "dev", "--listen", "127.0.0.1:0", "--nats-port", "off", "--otlp-endpoint", endpoint)
+		api := newClient(t, p.says(t, apiAddress))
+		id := api.submit(t, `{"kind":"demo.echo","args":1}`)
+		if _, err := api.finished(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		p.signal(t, os.Interrupt)
+		if code := p.exitCode(t); code != 0 {
+			t.Errorf("%s: exit code %d", endpoint, code)
+		}
+	}
+	want := "millrace: POST /v1/tasks\n  millrace: process demo.echo\n"
+	if trees := treesOf(c.Spans()); !slices.Contains(trees, want) {
+		t.Errorf("there are\n%s", strings.Join(trees, "\n"))
 	}
 }
