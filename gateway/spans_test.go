@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
 	"millrace"
@@ -206,6 +209,38 @@ func TestSpansOfRequests(t *testing.T) {
 	}
 	if all := c.Spans(); len(all) != 3 {
 		t.Errorf("%d spans: %+v", len(all), all)
+	}
+}
+
+// A request that fails has a span that says so, whichever way it fails.
+func TestSpansOfFailedRequests(t *testing.T) {
+	for _, handle := range []fiber.Handler{
+		func(*fiber.Ctx) error { panic("at the disco") },
+		func(*fiber.Ctx) error { return errors.New("no") },
+	} {
+		c := &collector.Collector{T: t}
+		e, err := otlp.New(otlp.Config{URL: "http://collector.example/v1/traces", Transport: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		app := newApp(appConfig{Logger: slog.New(slog.DiscardHandler)})
+		app.Post("/broken", (&adapter{spans: e, scheme: "https"}).recorded(&huma.Operation{Method: "POST", Path: "/broken"}, handle))
+		app.Handler() // builds the routes
+		var ctx fasthttp.RequestCtx
+		ctx.Init(&fasthttp.Request{}, nil, nil)
+		ctx.Request.Header.SetMethod(http.MethodPost)
+		ctx.Request.SetRequestURI("/broken")
+		app.Server().Handler(&ctx)
+		over, end := context.WithCancel(t.Context())
+		end()
+		if err := e.Run(over); err != nil {
+			t.Fatal(err)
+		}
+		all := c.Spans()
+		if ctx.Response.StatusCode() != 500 || len(all) != 1 || !all[0].Failed || all[0].Attrs["error.type"] != "500" ||
+			all[0].Attrs["http.response.status_code"] != int64(500) || all[0].Attrs["url.scheme"] != "https" || all[0].Message != "" {
+			t.Errorf("%d, %+v", ctx.Response.StatusCode(), all)
+		}
 	}
 }
 

@@ -53,25 +53,27 @@ func (a *adapter) recorded(op *huma.Operation, handle fiber.Handler) fiber.Handl
 			return handle(c)
 		}
 		c.Context().SetUserValue(placeKey{}, at)
-		start := time.Now()
+		span := otlp.Span{Trace: at, Parent: parent.SpanID(), Name: name, Kind: otlp.Server, Start: time.Now(), Attrs: []otlp.Attr{
+			otlp.Text("http.request.method", c.Method()), otlp.Text("http.route", op.Path),
+			otlp.Text("url.path", c.Path()), otlp.Text("url.scheme", a.scheme),
+		}}
+		status := http.StatusInternalServerError // if it panics
+		defer func() { a.spans.Record(answeredWith(span, status)) }()
 		err := handle(c)
-		status := c.Response().StatusCode()
-		if err != nil {
+		if status = c.Response().StatusCode(); err != nil {
 			status = problemOf(err).Status
 		}
-		span := otlp.Span{
-			Trace: at, Parent: parent.SpanID(), Name: name, Kind: otlp.Server, Start: start, End: time.Now(),
-			Attrs: []otlp.Attr{
-				otlp.Text("http.request.method", c.Method()), otlp.Text("http.route", op.Path),
-				otlp.Text("url.path", c.Path()), otlp.Text("url.scheme", a.scheme),
-				otlp.Number("http.response.status_code", int64(status)),
-			},
-		}
-		if status >= http.StatusInternalServerError { // what is the caller's fault is no failure of ours
-			span.Failed = true
-			span.Attrs = append(span.Attrs, otlp.Text("error.type", strconv.Itoa(status)))
-		}
-		a.spans.Record(span)
 		return err
 	}
+}
+
+// answeredWith is the span of a request that was answered so just now.
+func answeredWith(span otlp.Span, status int) otlp.Span {
+	span.End = time.Now()
+	span.Attrs = append(span.Attrs, otlp.Number("http.response.status_code", int64(status)))
+	if status >= http.StatusInternalServerError { // what is the caller's fault is no failure of ours
+		span.Failed = true
+		span.Attrs = append(span.Attrs, otlp.Text("error.type", strconv.Itoa(status)))
+	}
+	return span
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,6 +85,7 @@ func (e *Exporter) Dropped() uint64 { return e.dropped.Load() }
 // returns nil, whatever became of that.
 func (e *Exporter) Run(ctx context.Context) error {
 	defer e.client.CloseIdleConnections()
+	e.log.Info("exports spans", "to", e.where())
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	defer context.AfterFunc(ctx, func() {
@@ -111,6 +113,16 @@ func (e *Exporter) Run(ctx context.Context) error {
 	e.dropped.Add(uint64(len(e.queue)))
 	e.queue = nil
 	return nil
+}
+
+// where is the URL without what is secret in it.
+func (e *Exporter) where() string {
+	u, err := url.Parse(e.cfg.URL)
+	if err != nil {
+		return "" // it was checked
+	}
+	u.RawQuery = ""
+	return u.Redacted()
 }
 
 // flush sends what is in the queue now, in batches of no less than that. What is recorded

@@ -56,7 +56,7 @@ func (e *Exporter) post(ctx context.Context, body []byte) (refusal, error) {
 	case response.StatusCode/100 == 2:
 		return refusal{}, nil // it took them, and what it said besides is lost
 	}
-	err = fmt.Errorf("export spans: %s answers %s %s", request.URL.Redacted(), response.Status, said(answer))
+	err = fmt.Errorf("export spans: %s answers %s %s", e.where(), response.Status, said(answer))
 	switch response.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return refusal{}, &busyError{err, retryAfter(response.Header.Get("Retry-After"), time.Now())}
