@@ -199,6 +199,13 @@ func TestSpansOfRequests(t *testing.T) {
 	s.ask(422, "POST", "/v1/tasks", `{"kind": "No"}`)
 	s.ask(404, "DELETE", "/v1/tasks/none", "")
 	spans := c.Await(3, func(s collector.Span) bool { return s.Kind == 2 })
+	// On a connection on which others were recorded it is no otherwise.
+	_, answer = s.ask(202, "POST", "/v1/tasks", `{"kind": "mail.file"}`, "traceparent", unsampled)
+	task, err := s.store.Task(t.Context(), "mail.file", answer["id"].(string))
+	if err != nil || task.Trace.TraceID() != callersTrace || task.Trace.Sampled() || task.Trace.SpanID() == "00f067aa0ba902b7" {
+		t.Errorf("%+v, %v", task.Trace, err)
+	}
+	s.ask(200, "GET", "/v1/tasks/"+task.ID+"?wait=20s", "")
 	for i, want := range []struct {
 		name   string
 		status int64

@@ -58,7 +58,10 @@ func (a *adapter) recorded(op *huma.Operation, handle fiber.Handler) fiber.Handl
 			otlp.Text("url.path", c.Path()), otlp.Text("url.scheme", a.scheme),
 		}}
 		status := http.StatusInternalServerError // if it panics
-		defer func() { a.spans.Record(answeredWith(span, status)) }()
+		defer func() {
+			c.Context().RemoveUserValue(placeKey{}) // the next request on the connection has another
+			a.spans.Record(answeredWith(span, status))
+		}()
 		err := handle(c)
 		if status = c.Response().StatusCode(); err != nil {
 			status = problemOf(err).Status
