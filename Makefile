@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
 
 # The modules to check: the program, and those that keep their dependencies to themselves: the benchmark its
-# peers', the test of the API's description its generator's, that in a browser what drives one.
+# peers', the test of the API's description its generator's, that of the exported spans their protocol's, that in
+# a browser what drives one.
 MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod test/*/go.mod))
 
 # The linters have a module of their own; `go tool` downloads and builds them when they are first needed.

@@ -37,6 +37,7 @@ var house = []struct {
 	{"scheduler", 2, "says when tasks are submitted, and the processor carries them out: they meet in the store only"},
 	{"streams", 1, "the only way to the broker, in this process or far away: it need not know which"},
 	{"client", 1, "for programs that give work to Millrace: they speak HTTP and its words, and take no broker with them"},
+	{"otlp", 1, "sends what it is given to a collector: it knows where a trace stands, and nothing of what was done there"},
 	{"embedded", 1, "a server in the process is a matter of how Millrace is started, not of what is kept on it"},
 	{"meter", 0, "counts, whoever counts and whoever reads: it needs nobody"},
 	{".", 0, "the vocabulary: whoever speaks it must not have to take anything else with it"},
@@ -141,6 +142,9 @@ func TestImportRules(t *testing.T) {
 		{"test/e2e", "millrace/test/broker", false},
 		{"cmd/millrace", "millrace/test/broker", false},
 		{"examples/hello", "millrace/test/broker", false},
+		{"processor", "millrace/otlp", true},
+		{"streams", "millrace/otlp", false},
+		{"otlp", "go.opentelemetry.io/otel", false},
 		{"utils", "errors", false},
 	} {
 		if err := mayImport(c.pkg, c.imported); (err == nil) != c.allowed {

@@ -20,6 +20,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"millrace"
+	"millrace/otlp"
 )
 
 // adapter lets huma's operations run on Fiber 2.
@@ -28,6 +29,9 @@ type adapter struct {
 	base context.Context // ends when the gateway stops
 	seen []*requestCount // of each route
 	door *door           // nil: everybody may come in
+	// spans takes those of requests, nil for none; scheme is "http" or "https".
+	spans  *otlp.Exporter
+	scheme string
 }
 
 // Handle adds op's route. What huma sees of the request has a media type and an
@@ -56,12 +60,12 @@ func (a *adapter) Handle(op *huma.Operation, serve func(huma.Context)) {
 				return err
 			}
 		}
-		x := &exchange{op: op, fiber: c, http: c.Context(), ctx: traced(a.base, &c.Context().Request.Header)}
+		x := &exchange{op: op, fiber: c, http: c.Context(), ctx: traced(a.base, c.Context())}
 		serve(x)
 		x.fiber, x.http = nil, nil // whoever still holds x must not see the next request
 		return nil
 	}
-	handle = seen.counted(a.behindDoor(op, handle))
+	handle = seen.counted(a.recorded(op, a.behindDoor(op, handle)))
 	path := fiberPath(op.Path)
 	a.app.Add(op.Method, path, handle)
 	if op.Method == http.MethodGet {

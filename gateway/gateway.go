@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"millrace/orders"
+	"millrace/otlp"
 	"millrace/scheduler"
 	"millrace/streams"
 )
@@ -65,6 +66,9 @@ type Config struct {
 	// Origins are those, as in https://shop.example, whose pages a browser lets use the
 	// API. None means only its own.
 	Origins []string
+	// Spans takes a span of each request that changes something, or is of a trace. Nil
+	// means that there are none.
+	Spans *otlp.Exporter
 	// Version is what the API's description says. Empty means "dev".
 	Version string
 	// Logger gets what is unexpected. Nil means silence.
@@ -148,7 +152,10 @@ func New(store *streams.Store, cfg Config) (*Gateway, error) {
 		_ = s.listener.Close()
 		return nil, err
 	}
-	a.adapter.door = d
+	a.adapter.door, a.adapter.spans, a.adapter.scheme = d, cfg.Spans, "http"
+	if cfg.TLS != nil {
+		a.adapter.scheme = "https"
+	}
 	g := &Gateway{
 		door:   d,
 		server: s, orders: shop, book: scheduler.NewBook(store), claims: newClaims(store.Claims(), cfg.Logger), webhook: webhook,

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"millrace/orders"
+	"millrace/otlp"
 	"millrace/streams"
 )
 
@@ -36,6 +37,8 @@ type Config struct {
 	Requests func() []Route
 	// Orders are those that the process works on.
 	Orders *orders.Orders
+	// Spans are those that the process exports.
+	Spans *otlp.Exporter
 	// Logger hears of what cannot be collected. Nil means silence.
 	Logger *slog.Logger
 }
@@ -76,6 +79,9 @@ func (c Config) handler() http.Handler {
 	}
 	if c.Orders != nil {
 		registry.MustRegister(ofOrders(c.Orders)...)
+	}
+	if c.Spans != nil {
+		registry.MustRegister(ofSpans(c.Spans)...)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorLog: c.errorLog()}))

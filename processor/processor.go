@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"millrace"
+	"millrace/otlp"
 	"millrace/streams"
 )
 
@@ -57,6 +58,8 @@ type Config struct {
 	Worker string
 	// Version is what this worker says that it is of. Empty means "dev".
 	Version string
+	// Spans takes a span of each attempt. Nil means that there are none.
+	Spans *otlp.Exporter
 	// Logger hears of what goes wrong. Nil means silence.
 	Logger *slog.Logger
 }

@@ -84,7 +84,7 @@ func decodeArgs[A any](raw millrace.RawTask) (millrace.Task[A], error) {
 	}
 	if len(raw.Args) > 0 {
 		if err := json.Unmarshal(raw.Args, &t.Args); err != nil {
-			return t, millrace.Permanent(fmt.Errorf("the args do not decode: %w", err))
+			return t, millrace.Permanent(&argsError{err})
 		}
 	}
 	return t, nil

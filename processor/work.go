@@ -182,7 +182,7 @@ func (p *Processor) call(h handler, runs []*run) {
 	for i, r := range runs {
 		tasks[i] = r.Task
 		tasks[i].Attempt = r.attempt.Number
-		tasks[i].Trace = r.Task.Trace.Child()
+		tasks[i].Trace = p.placeOf(r.Task)
 	}
 	if len(runs) == 1 { // many come from as many traces
 		ctx = millrace.WithTaskID(millrace.WithTrace(ctx, tasks[0].Trace), tasks[0].ID)
@@ -200,6 +200,7 @@ func (p *Processor) call(h handler, runs []*run) {
 		}
 		r.outcome = judge(r.err, cause, r.attempt.Number-r.Task.Spent, r.terms, rand.Float64())
 	}
+	p.trace(runs, tasks, cause)
 }
 
 // hold lets the leases on the tasks end their context, when the last of them is lost

@@ -9,15 +9,19 @@ import (
 	"time"
 
 	"millrace"
+	"millrace/otlp"
 	"millrace/streams"
 )
 
 // Book is where the named schedules are written down. Any process may keep one; a
 // [Scheduler] carries out what is in it.
-type Book struct{ store *streams.Store }
+type Book struct {
+	store *streams.Store
+	spans *otlp.Exporter // of what it fires, nil for none
+}
 
 // NewBook returns the book that the store keeps.
-func NewBook(store *streams.Store) *Book { return &Book{store} }
+func NewBook(store *streams.Store) *Book { return &Book{store: store} }
 
 // Entry is a schedule with what has become of it.
 type Entry struct {

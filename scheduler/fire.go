@@ -83,7 +83,7 @@ func (b *Book) settle(ctx context.Context, e *Entry, due, now time.Time, why str
 	run := Run{Due: due, At: now.UTC().Truncate(time.Millisecond), Skipped: why}
 	found := millrace.ErrConflict
 	if why == "" {
-		found = b.store.Submit(ctx, e.task(id))
+		found = b.submit(ctx, e, id, due)
 	}
 	if errors.Is(found, millrace.ErrConflict) { // it is there, or may be
 		f, err := b.store.Lookup(ctx, id)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"millrace"
+	"millrace/otlp"
 	"millrace/streams"
 )
 
@@ -24,6 +25,9 @@ type Config struct {
 	// many are due: the others are to get at their logs too. Zero means 4,000 if the
 	// broker syncs each write, else 24,000.
 	MoveRate int
+	// Spans takes a span of each task that a schedule submits. Nil means that there are
+	// none.
+	Spans *otlp.Exporter
 	// Logger hears of what goes wrong. Nil means silence.
 	Logger *slog.Logger
 }
@@ -55,7 +59,7 @@ func New(store *streams.Store, cfg Config) *Scheduler {
 		}
 	}
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
-	return &Scheduler{store: store, book: NewBook(store), cfg: cfg, log: cfg.Logger, moving: make(chan struct{}, 1)}
+	return &Scheduler{store: store, book: &Book{store, cfg.Spans}, cfg: cfg, log: cfg.Logger, moving: make(chan struct{}, 1)}
 }
 
 // Run moves and tidies until ctx ends. It returns nil after an orderly stop.

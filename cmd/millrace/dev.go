@@ -24,6 +24,7 @@ type nodeFlags struct {
 	orderFlags
 	syncFlag
 	metricsFlags
+	traceFlags
 	alertFlags
 	DataDir  string   `help:"Where everything is kept (default: millrace-data under the user's state directory)." placeholder:"DIR"`
 	NATSPort natsPort `name:"nats-port" help:"Loopback port of the embedded NATS server, for the nats command; 0 picks one, \"off\" opens none." default:"4222"`
@@ -80,6 +81,11 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if err != nil {
 		return err
 	}
+	spans, exporting, err := n.flags.exporter(n.called, n.log)
+	if err != nil {
+		return err
+	}
+	processing.Spans, api.Spans = spans, spans
 	server, err := embedded.Start(ctx, embedded.Config{
 		DataDir: n.flags.DataDir, Port: int(n.flags.NATSPort), Sync: time.Duration(n.flags.Sync), Logger: n.log,
 	})
@@ -113,7 +119,7 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if n.gateway, err = gateway.New(n.store, api); err != nil {
 		return err
 	}
-	metrics, err := n.flags.bindMetrics(n.store, n.gateway, shop, n.log)
+	metrics, err := n.flags.bindMetrics(n.store, n.gateway, shop, spans, n.log)
 	if err != nil {
 		return err
 	}
@@ -130,9 +136,9 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	reloads := n.called.reloading(n.store, n.log)
 	ready(n)
 	work := func(ctx context.Context) error {
-		return together(ctx, n.gateway.Run, apart(n.processor.Run), scheduler.New(n.store, scheduler.Config{Logger: n.log}).Run, reloads)
+		return together(ctx, n.gateway.Run, apart(n.processor.Run), scheduler.New(n.store, scheduler.Config{Spans: spans, Logger: n.log}).Run, reloads)
 	}
-	return observed(ctx, work, metrics, n.store.KeepHistory, watch)
+	return observed(ctx, work, metrics, n.store.KeepHistory, watch, exporting)
 }
 
 func welcome(w io.Writer, n *node) {

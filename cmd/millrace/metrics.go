@@ -6,6 +6,7 @@ import (
 	"millrace/gateway"
 	"millrace/metrics"
 	"millrace/orders"
+	"millrace/otlp"
 	"millrace/streams"
 )
 
@@ -14,12 +15,12 @@ type metricsFlags struct {
 }
 
 // bindMetrics binds the address, and returns what answers there, nil if it is to be
-// nobody. The API and the orders are those of the process, nil for none.
-func (f metricsFlags) bindMetrics(store *streams.Store, api *gateway.Gateway, shop *orders.Orders, log *slog.Logger) (answer service, err error) {
+// nobody. The API, the orders and the spans are those of the process, nil for none.
+func (f metricsFlags) bindMetrics(store *streams.Store, api *gateway.Gateway, shop *orders.Orders, spans *otlp.Exporter, log *slog.Logger) (answer service, err error) {
 	if f.MetricsListen == "off" || f.MetricsListen == "" {
 		return nil, nil
 	}
-	cfg := metrics.Config{Listen: f.MetricsListen, Store: store, Orders: shop, Logger: log}
+	cfg := metrics.Config{Listen: f.MetricsListen, Store: store, Orders: shop, Spans: spans, Logger: log}
 	if api != nil {
 		cfg.Requests = func() []metrics.Route { return routesOf(api) }
 	}

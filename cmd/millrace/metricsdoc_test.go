@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"millrace/test/collector"
 )
 
 var metricName = regexp.MustCompile(`\bmillrace_[a-z_]+\b`)
@@ -13,7 +15,7 @@ var metricName = regexp.MustCompile(`\bmillrace_[a-z_]+\b`)
 // Every metric that a node has is documented, and every one that the documentation, the
 // rules and the board speak of is there.
 func TestMetricsAreDocumented(t *testing.T) {
-	p := start(t, "millrace", "dev", "--listen", "127.0.0.1:0", "--nats-port", "off", "--metrics-listen", "127.0.0.1:0")
+	p := start(t, "millrace", "dev", "--listen", "127.0.0.1:0", "--nats-port", "off", "--metrics-listen", "127.0.0.1:0", "--otlp-endpoint", collector.New(t).URL)
 	metrics, api := p.says(t, metricsAddress), newClient(t, p.says(t, apiAddress))
 	id := api.submit(t, `{"kind":"demo.echo","args":1}`)
 	if _, err := api.finished(t.Context(), id); err != nil {

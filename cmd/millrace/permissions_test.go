@@ -106,7 +106,7 @@ func nodeScripts(t *testing.T) (files []string) {
 			t.Fatal(err)
 		}
 		name := filepath.Base(file)
-		if strings.Contains(string(text), "\nnode") && !slices.Contains([]string{"node.txtar", "config.txtar", "alerts.txtar", "backup.txtar", "doctor.txtar"}, name) {
+		if strings.Contains(string(text), "\nnode") && !slices.Contains([]string{"node.txtar", "config.txtar", "alerts.txtar", "backup.txtar", "doctor.txtar", "traces.txtar"}, name) {
 			files = append(files, file)
 		}
 	}

@@ -74,10 +74,10 @@ func (p *process) launch() error {
 	return nil
 }
 
-// bareEnvironment is the test's, without settings of Millrace.
+// bareEnvironment is the test's, without settings of Millrace, and where traces go.
 func bareEnvironment() (env []string) {
 	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, envPrefix) {
+		if !strings.HasPrefix(pair, envPrefix) && !strings.HasPrefix(pair, "OTEL_") {
 			env = append(env, pair)
 		}
 	}

@@ -19,6 +19,7 @@ type gatewayCmd struct {
 	brokerFlags
 	syncFlag
 	metricsFlags
+	traceFlags
 }
 
 // Run serves the API until ctx ends.
@@ -28,6 +29,11 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio, called invocation) error
 	if err != nil {
 		return err
 	}
+	spans, exporting, err := c.exporter(called, log)
+	if err != nil {
+		return err
+	}
+	cfg.Spans = spans
 	store, err := openStore(ctx, "gateway", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
@@ -38,13 +44,13 @@ func (c *gatewayCmd) Run(ctx context.Context, io stdio, called invocation) error
 	if err != nil {
 		return err
 	}
-	metrics, err := c.bindMetrics(store, g, nil, log)
+	metrics, err := c.bindMetrics(store, g, nil, spans, log)
 	if err != nil {
 		return err
 	}
 	reloads := called.reloading(store, log)
 	log.Info("ready", "api", g.Addr().String(), "nats", c.redacted())
-	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, g.Run, metrics, store.KeepHistory) }, reloads))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, g.Run, metrics, store.KeepHistory, exporting) }, reloads))
 }
 
 type processorCmd struct {
@@ -55,12 +61,17 @@ type processorCmd struct {
 	syncFlag
 	healthFlags
 	metricsFlags
+	traceFlags
 	register func(*processor.Processor) // more handlers; nil for none
 }
 
 // Run carries out tasks until ctx ends.
 func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) error {
 	log := slog.New(millrace.LogHandler(slog.NewJSONHandler(io.err, nil)))
+	spans, exporting, err := c.exporter(called, log)
+	if err != nil {
+		return err
+	}
 	store, err := openStore(ctx, "processor", c.queueFlags, c.brokerFlags, c.Sync, log)
 	if err != nil {
 		return stopped(ctx, err)
@@ -70,6 +81,7 @@ func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) err
 	if err != nil {
 		return err
 	}
+	cfg.Spans = spans
 	p := processor.New(store, cfg)
 	shop := orders.New(store, c.orders(log))
 	shop.Register(p)
@@ -83,13 +95,15 @@ func (c *processorCmd) Run(ctx context.Context, io stdio, called invocation) err
 	if err != nil {
 		return err
 	}
-	metrics, err := c.bindMetrics(store, nil, shop, log)
+	metrics, err := c.bindMetrics(store, nil, shop, spans, log)
 	if err != nil {
 		return err
 	}
 	reloads := called.reloading(store, log)
 	log.Info("ready", "nats", c.redacted(), "concurrency", c.Concurrency)
-	return stopped(ctx, together(ctx, func(ctx context.Context) error { return observed(ctx, p.Run, health, metrics, store.KeepHistory) }, reloads))
+	return stopped(ctx, together(ctx, func(ctx context.Context) error {
+		return observed(ctx, p.Run, health, metrics, store.KeepHistory, exporting)
+	}, reloads))
 }
 
 type schedulerCmd struct {
@@ -98,6 +112,7 @@ type schedulerCmd struct {
 	syncFlag
 	healthFlags
 	metricsFlags
+	traceFlags
 	alertFlags
 }
 
@@ -105,6 +120,10 @@ type schedulerCmd struct {
 func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d declaration) error {
 	log := slog.New(millrace.LogHandler(slog.NewJSONHandler(io.err, nil)))
 	schedules, err := d.schedules()
+	if err != nil {
+		return err
+	}
+	spans, exporting, err := c.exporter(called, log)
 	if err != nil {
 		return err
 	}
@@ -124,15 +143,15 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d d
 	if err != nil {
 		return err
 	}
-	metrics, err := c.bindMetrics(store, nil, nil, log)
+	metrics, err := c.bindMetrics(store, nil, nil, spans, log)
 	if err != nil {
 		return err
 	}
 	reloads := called.reloading(store, log)
 	log.Info("ready", "nats", c.redacted())
-	moving := scheduler.New(store, scheduler.Config{Logger: log}).Run
+	moving := scheduler.New(store, scheduler.Config{Spans: spans, Logger: log}).Run
 	return stopped(ctx, together(ctx, func(ctx context.Context) error {
-		return observed(ctx, moving, health, metrics, store.KeepHistory, watch)
+		return observed(ctx, moving, health, metrics, store.KeepHistory, watch, exporting)
 	}, reloads))
 }
 

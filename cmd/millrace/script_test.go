@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"millrace/test/collector"
 )
 
 // TestScripts runs testdata/*.txtar, each of which says what a user types and sees.
@@ -24,6 +26,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 			env.Values[theNode] = new(*process)
+			env.Values[theCollector] = new(*collector.Collector)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -32,6 +35,8 @@ func TestScripts(t *testing.T) {
 			"exits":      scriptExits,
 			"field":      scriptField,
 			"eventually": scriptEventually,
+			"collector":  scriptCollector(t),
+			"spans":      scriptSpans,
 		},
 	})
 }
