@@ -33,7 +33,7 @@ func TestCounts(t *testing.T) {
 		`millrace_kind_finished_total{kind="k.none",queue="default",state="cancelled"} 1`,
 		`millrace_kind_attempts_failed_total{kind="k.ill",queue="bulk"} 1`,
 		`millrace_kind_run_seconds_count{kind="k.ill",queue="bulk"} 2`,
-		`millrace_queue_pending{queue="default"} 0`,
+		`millrace_queue_pending{queue="default"} 0`, `millrace_queue_workers{queue="default"} 1`, `millrace_due_lag_seconds_count 1`,
 		`millrace_dead_tasks 1`, `millrace_workers 1`, `millrace_leases_lost_total 0`, `millrace_broker_up 1`,
 	})
 }

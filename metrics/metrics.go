@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,6 +48,7 @@ type Config struct {
 type Metrics struct {
 	listener net.Listener
 	server   *http.Server
+	ofStore  *ofStore // nil without one
 }
 
 // New binds the address, so that a port in use is known at once. Then call
@@ -56,23 +58,24 @@ func New(cfg Config) (*Metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w (choose another --metrics-listen, a host and a port, as in 127.0.0.1:9464)", err)
 	}
+	var o *ofStore
+	if cfg.Store != nil {
+		o = &ofStore{store: cfg.Store, log: func(err error) {
+			cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)).Warn("some metrics are missing", "error", err)
+		}}
+	}
 	server := &http.Server{
-		Handler: cfg.handler(), ErrorLog: cfg.errorLog(),
+		Handler: cfg.handler(o), ErrorLog: cfg.errorLog(),
 		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 8 << 10,
 	}
-	return &Metrics{listener: listener, server: server}, nil
+	return &Metrics{listener: listener, server: server, ofStore: o}, nil
 }
 
-func (c Config) handler() http.Handler {
+func (c Config) handler(o *ofStore) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if c.Store != nil {
-		registry.MustRegister(&ofStore{store: c.Store, log: func(err error) {
-			cmp.Or(c.Logger, slog.New(slog.DiscardHandler)).Warn("some metrics are missing", "error", err)
-		}})
-	}
-	if c.Store != nil {
-		registry.MustRegister(ofKinds{c.Store.Kinds()})
+	if o != nil {
+		registry.MustRegister(o, ofKinds{c.Store.Kinds()})
 	}
 	if c.Requests != nil {
 		registry.MustRegister(ofRequests(c.Requests))
@@ -98,6 +101,13 @@ func (m *Metrics) Addr() net.Addr { return m.listener.Addr() }
 
 // Run serves until ctx ends. It returns nil after an orderly stop.
 func (m *Metrics) Run(ctx context.Context) error {
+	if m.ofStore != nil {
+		ctx, stop := context.WithCancel(ctx)
+		var asking sync.WaitGroup
+		asking.Go(func() { m.ofStore.run(ctx) })
+		defer asking.Wait()
+		defer stop()
+	}
 	served := make(chan error, 1)
 	go func() { served <- m.server.Serve(m.listener) }()
 	select {

@@ -212,6 +212,7 @@ func (s *Scheduler) fire(ctx context.Context, d *streams.Due, now time.Time, err
 		err = s.book.fire(ctx, *d.Fired, now)
 	}
 	if err == nil {
+		s.store.DealtWith(d)
 		err = d.Ack()
 	} else {
 		pause := fireAgain

@@ -256,6 +256,7 @@ func (s *Store) Move(ctx context.Context, due []*Due) error {
 			}
 			if err == nil {
 				moved = append(moved, d)
+				s.DealtWith(d)
 			} else {
 				if d.second != nil && errors.Is(err, millrace.ErrQueueFull) {
 					d.second.full[queue] = true

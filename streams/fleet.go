@@ -43,6 +43,11 @@ type Worker struct {
 	Goroutines  int    `json:"goroutines"`
 }
 
+// Takes reports whether it takes new tasks of a queue.
+func (w Worker) Takes(queue string) bool {
+	return !w.Quiet && !w.Stopping && slices.Contains(w.Queues, queue)
+}
+
 // RunningTask is a task that a worker runs, and since when.
 type RunningTask struct {
 	ID    string    `json:"id"`

@@ -77,6 +77,8 @@ type Depth struct {
 	Pending  uint64  `json:"pending,omitzero"`
 	InFlight int     `json:"in_flight,omitzero"`
 	Oldest   float64 `json:"oldest,omitzero"` // seconds that the first of them has waited
+	// Workers is how many ran that took tasks of it.
+	Workers int `json:"workers,omitzero"`
 }
 
 // KeepHistory writes down what this process does, a point a minute, until ctx ends;
@@ -211,6 +213,13 @@ func (s *Store) Depths(ctx context.Context) (Depths, error) {
 	workers, err := s.Workers(ctx)
 	if err != nil { // their reports are in memory, and gone with the broker's until they come again
 		s.log.Warn("the history lacks how many workers there were", "error", err)
+	}
+	for i := range d.Queues {
+		for _, w := range workers {
+			if w.Takes(d.Queues[i].Queue) {
+				d.Queues[i].Workers++
+			}
+		}
 	}
 	for _, w := range workers {
 		d.Workers, d.Busy, d.Places = d.Workers+1, d.Busy+w.Busy, d.Places+w.Concurrency

@@ -43,6 +43,7 @@ type tally struct {
 	submitted, succeeded, failed, cancelled, retried, lost atomic.Int64
 
 	wait, run counters
+	lag       counters // from when something was due to when it was dealt with
 	kinds     *Kinds
 }
 

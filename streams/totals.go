@@ -9,6 +9,8 @@ import (
 // Totals is what this process has done since it started.
 type Totals struct {
 	Counts
+	// Lag is from when a task or a schedule was due to when it was in its queue.
+	Lag Histogram
 	// Commits counts the writes to the broker by how many messages each had: the first are
 	// those of one message, the next those of up to 2, of up to 4, and so on.
 	Commits [commitSizes]int64
@@ -26,7 +28,7 @@ func (s *sizes) count(n int) { s[min(bits.Len(uint(max(n, 1)-1)), commitSizes-1)
 func (s *Store) Totals() Totals {
 	s.told.Lock()
 	defer s.told.Unlock()
-	t := Totals{Counts: s.totals.clone()}
+	t := Totals{Counts: s.totals.clone(), Lag: s.tally.lag.look()}
 	t.add(s.tally.look())
 	for i := range t.Commits {
 		t.Commits[i] = s.replies.commits[i].Load()

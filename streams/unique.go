@@ -186,7 +186,9 @@ func (s *Store) submitHolder(ctx context.Context, e uniqueEntry) (Holding, error
 	if e.Due.After(time.Now()) {
 		h.State, h.Due = millrace.Scheduled, e.Due
 		// It waits on its own, so that what replaces it takes its place.
-		_, err = s.setTimer(ctx, waiting{Task: e.Task, Due: e.Due}, 0)
+		if _, err = s.setTimer(ctx, waiting{Task: e.Task, Due: e.Due}, 0); err == nil {
+			s.submitted(e.Task)
+		}
 	} else {
 		err = s.Submit(ctx, e.Task)
 	}

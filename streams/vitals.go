@@ -56,6 +56,14 @@ func (s *Store) Late(ctx context.Context) (time.Duration, error) {
 	return late, nil
 }
 
+// DealtWith counts how late what was due has come to its queue. What a pause has put off
+// was not late.
+func (s *Store) DealtWith(d *Due) {
+	if !d.early && !d.paused {
+		s.tally.lag.count(time.Since(d.At))
+	}
+}
+
 // Storage is how much of the broker's disk is taken, and how much of it may be; that is
 // zero if the broker sets no limit.
 func (s *Store) Storage(ctx context.Context) (used, limit uint64, err error) {

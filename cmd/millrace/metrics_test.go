@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -28,4 +29,17 @@ func TestMetricsOfRoles(t *testing.T) {
 		p.signal(t, os.Interrupt)
 		wantExit(t, p, 0, patience)
 	}
+}
+
+// Unless it is said where, metrics are told where they are looked for; a second process on
+// the machine does without, and says what to do.
+func TestMetricsByDefault(t *testing.T) {
+	if l, err := net.Listen("tcp", defaultMetricsAddress); err == nil { // else somebody has it
+		defer l.Close()
+	}
+	p := start(t, "millrace", "dev", "--listen", "127.0.0.1:0", "--nats-port", "off")
+	p.says(t, regexp.MustCompile(`(metrics are not served: give this process a --metrics-listen of its own)`))
+	p.says(t, apiAddress)
+	p.signal(t, os.Interrupt)
+	wantExit(t, p, 0, patience)
 }
