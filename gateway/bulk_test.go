@@ -208,7 +208,7 @@ func (h bulkHost) raw(head ...string) (net.Conn, *bufio.Reader) {
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		h.Fatal(err)
 	}
-	h.put(conn, "POST /v1/tasks/bulk HTTP/1.1\r\nHost: test\r\nContent-Type: application/x-ndjson\r\n"+strings.Join(head, "\r\n")+"\r\n\r\n")
+	h.put(conn, "POST /v1/tasks/bulk HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"+strings.Join(head, "\r\n")+"\r\n\r\n")
 	return conn, bufio.NewReader(conn)
 }
 

@@ -129,5 +129,5 @@ func request(line, body string, headers ...string) string {
 	if body != "" {
 		headers = append(headers, fmt.Sprintf("Content-Length: %d", len(body)))
 	}
-	return line + " HTTP/1.1\r\n" + strings.Join(append(headers, "Host: test"), "\r\n") + "\r\n\r\n" + body
+	return line + " HTTP/1.1\r\n" + strings.Join(append(headers, "Host: localhost"), "\r\n") + "\r\n\r\n" + body
 }

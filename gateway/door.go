@@ -30,6 +30,8 @@ type door struct {
 	table map[string]millrace.Scope
 	// trusting says that without any key everybody may do everything.
 	trusting bool
+	// local says that only this machine is trusted, so that requests have to be for it.
+	local bool
 	given    map[string]streams.Key // by the configuration
 	audit    *auditor
 
@@ -71,7 +73,7 @@ func newDoor(ctx context.Context, store *streams.Store, cfg Config, local bool) 
 		return nil, fmt.Errorf("gateway: read the keys: %w", err)
 	}
 	d.ring.Store(ring)
-	d.trusting = local || cfg.Insecure
+	d.trusting, d.local = local || cfg.Insecure, !cfg.Insecure
 	if !d.trusting && len(ring.Keys) == 0 && len(d.given) == 0 {
 		return nil, fmt.Errorf("gateway: there are no keys, so anybody who reaches %s could do everything: listen on a loopback address such as 127.0.0.1:8080 and make a key (millrace keys create), "+
 			"give an admin key (--admin-key-file), or say --insecure if something else guards it", cfg.Listen)
@@ -110,8 +112,11 @@ func (d *door) let(c *fiber.Ctx, scope millrace.Scope) (*visitor, error) {
 	if v, ok := c.Context().UserValue(asked).(*visitor); ok {
 		return v, allowed(v, scope) // it was counted when it came
 	}
-	if scope == anyone || d.open() {
+	if scope == anyone {
 		return nobody, nil
+	}
+	if d.open() {
+		return d.welcomeNobody(&c.Context().Request)
 	}
 	v, err := d.who(&c.Context().Request)
 	if err != nil {

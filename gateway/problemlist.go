@@ -20,6 +20,7 @@ func listedProblems() []listedProblem {
 		{"webhook-not-verified", 401, "The signature of a webhook is missing, wrong, or too old. Compare the secrets and the clocks."},
 		{"key-needed", 401, "There was no key, or none that is good now. Send one as `Authorization: Bearer mr_…`."},
 		{"scope-missing", 403, "The key does not allow this: `detail` says which scope it needs."},
+		{"host-not-local", 403, "While there are no keys, requests have to be for this machine. Make a key, or use 127.0.0.1 or localhost."},
 		{"", 403, "A page from another origin may not do this. Call from a program, or from the same origin."},
 		{"not-found", 404, "There is no such thing, and was not as far as is remembered."},
 		{"webhook-not-configured", 404, "This server has no secret to verify webhooks with. Give it one with `--payment-webhook-secret-file`."},

@@ -50,7 +50,8 @@ func (g *Gateway) welcome(c *fiber.Ctx) (v *visitor, ok bool, err error) {
 		return v, true, nil
 	}
 	if g.door.open() {
-		return nobody, true, nil
+		v, err := g.door.welcomeNobody(c.Request())
+		return v, err == nil, err
 	}
 	if v, known := g.door.bySession(c.Cookies(sessionCookie)); known {
 		return v, true, nil
