@@ -32,8 +32,8 @@ type door struct {
 	trusting bool
 	// local says that only this machine is trusted, so that requests have to be for it.
 	local bool
-	given    map[string]streams.Key // by the configuration
-	audit    *auditor
+	given map[string]streams.Key // by the configuration
+	audit *auditor
 
 	ring    atomic.Pointer[streams.Ring]
 	reading chan struct{} // holds one who reads it

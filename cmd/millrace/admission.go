@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -37,7 +39,7 @@ func (f admissionFlags) guard(cfg *gateway.Config) error {
 	if f.TLSCert == "" {
 		return nil
 	}
-	pair := &certificate{cert: f.TLSCert, key: f.TLSKey}
+	pair := &certificate{cert: f.TLSCert, key: f.TLSKey, log: cmp.Or(cfg.Logger, slog.Default())}
 	if err := pair.read(); err != nil {
 		return err
 	}

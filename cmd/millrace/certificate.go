@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -11,14 +12,16 @@ import (
 // certificate is what the API proves with who it is. Its files are looked at when a
 // client comes, every few seconds at most: so one that was renewed is used without a
 // restart, and as long as the files are no pair, as between the writing of one and of the
-// other, the one before goes on.
+// other, the one before goes on, and the log says once why.
 type certificate struct {
 	cert, key string // paths
+	log       *slog.Logger
 
 	mu              sync.Mutex
 	pair            *tls.Certificate
 	looked          time.Time
 	certAge, keyAge time.Time
+	complaint       string // what was said last of files that are not good
 }
 
 // lookEvery is how often the files are looked at.
@@ -59,7 +62,23 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.looked = time.Now()
 	cert, key, err := c.ages()
 	if err == nil && (!cert.Equal(c.certAge) || !key.Equal(c.keyAge)) {
-		_ = c.read() // if they are no pair, the one before is still good
+		if err = c.read(); err == nil {
+			c.log.Info("the certificate was renewed")
+		}
 	}
+	c.complain(err)
 	return c.pair, nil
+}
+
+// complain says that the pair before goes on, and why. It says the same once, until the
+// files are good again.
+func (c *certificate) complain(err error) {
+	if err == nil {
+		c.complaint = ""
+		return
+	}
+	if words := err.Error(); words != c.complaint {
+		c.complaint = words
+		c.log.Error("the new certificate is not good, so the one before goes on: write both files anew", "error", err)
+	}
 }
