@@ -69,6 +69,9 @@ type Config struct {
 	// Spans takes a span of each request that changes something, or is of a trace. Nil
 	// means that there are none.
 	Spans *otlp.Exporter
+	// Disk says how much of the disk that the broker writes to is taken, and how large it
+	// is, zero if that has no limit. Nil asks the broker.
+	Disk func(context.Context) (used, size uint64, err error)
 	// Version is what the API's description says. Empty means "dev".
 	Version string
 	// Logger gets what is unexpected. Nil means silence.
@@ -132,6 +135,9 @@ type Gateway struct {
 // [Gateway.Run].
 func New(store *streams.Store, cfg Config) (*Gateway, error) {
 	cfg = cfg.withDefaults()
+	if cfg.Disk == nil {
+		cfg.Disk = store.Storage
+	}
 	shop := cmp.Or(cfg.Orders, orders.New(store, orders.Config{}))
 	webhook, err := newPaymentWebhook(cfg.PaymentSecrets, store.Claims(), cfg.Logger, func(ctx context.Context, orderID, reference string, amountMinor int64, currency string) error {
 		_, _, err := shop.Pay(ctx, orderID, orders.Payment{Reference: reference, AmountMinor: amountMinor, Currency: currency})

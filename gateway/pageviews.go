@@ -28,6 +28,9 @@ type overviewData struct {
 	Window                                   string
 	Windows                                  []string
 	Charts                                   []shownChart
+	Alerts                                   []alertView
+	Disk                                     *diskView
+	Taken                                    int // percent of the disk
 }
 
 // shownRunning is a task that runs, and where.
@@ -50,17 +53,21 @@ func overviewPage(v *visit) (dashboard.Page, error) {
 		workers listWorkersOutput
 		dead    listDeadOutput
 		stats   statsView
+		alerts  listAlertsOutput
 		d       = overviewData{Window: chartWindow(v.query().Get("window")), Windows: chartWindows}
 	)
 	for path, out := range map[string]any{
-		"/v1/stats?window=" + d.Window: &stats,
-		"/v1/queues":                   &queues.Body, "/v1/workers": &workers.Body, fmt.Sprintf("/v1/dead?limit=%d", countedDead): &dead.Body,
+		"/v1/stats?window=" + d.Window: &stats, "/v1/alerts": &alerts.Body,
+		"/v1/queues": &queues.Body, "/v1/workers": &workers.Body, fmt.Sprintf("/v1/dead?limit=%d", countedDead): &dead.Body,
 	} {
 		if err := v.get(path, out); err != nil {
 			return dashboard.Page{}, err
 		}
 	}
-	d.Charts = chartsOf(stats)
+	d.Charts, d.Alerts, d.Disk = chartsOf(stats), alerts.Body.Active, stats.Disk
+	if d.Disk != nil && d.Disk.Size > 0 {
+		d.Taken = int(100 * d.Disk.Used / d.Disk.Size)
+	}
 	d.Queues = queues.Body.Queues
 	for _, q := range d.Queues {
 		d.Pending, d.InFlight, d.Bytes = d.Pending+int(q.Pending), d.InFlight+q.InFlight, d.Bytes+q.Bytes
@@ -210,13 +217,49 @@ func stockPage(v *visit) (dashboard.Page, error) {
 	return dashboard.Page{Template: "stock", Title: "Stock", Nav: "Stock", Live: true, Data: data}, nil
 }
 
+// shownQueue is a queue, and how many tasks a second come and go, if that is known.
+type shownQueue struct {
+	queueView
+	In, Out float64
+	Known   bool
+}
+
+// rateMinutes is over how many minutes a rate is told.
+const rateMinutes = 5
+
+// rateOf is how many tasks a second came into a queue lately, and how many left it, from
+// how it was each minute.
+func rateOf(points []statsPoint, queue string) (in, out float64, known bool) {
+	var last, first *statsQueue
+	var to, from time.Time
+	for i := len(points) - 1; i >= 0 && (last == nil || to.Sub(points[i].At) <= rateMinutes*time.Minute); i-- {
+		j := slices.IndexFunc(points[i].Queues, func(q statsQueue) bool { return q.Name == queue })
+		if j < 0 {
+			continue
+		}
+		if q := &points[i].Queues[j]; last == nil {
+			last, to = q, points[i].At
+		} else {
+			first, from = q, points[i].At
+		}
+	}
+	if first == nil || last.Entered < first.Entered { // it was removed meanwhile, and added again
+		return 0, 0, false
+	}
+	entered := float64(last.Entered - first.Entered)
+	stay := float64(last.Pending) + float64(last.InFlight) - float64(first.Pending) - float64(first.InFlight)
+	seconds := to.Sub(from).Seconds()
+	return entered / seconds, max(0, entered-stay) / seconds, true
+}
+
 func queuesPage(v *visit) (dashboard.Page, error) {
 	var (
 		queues listQueuesOutput
 		kinds  listKindsOutput
 		limits limitsOutput
+		stats  statsView
 	)
-	for path, out := range map[string]any{"/v1/queues": &queues.Body, "/v1/kinds": &kinds.Body, "/v1/limits": &limits.Body} {
+	for path, out := range map[string]any{"/v1/stats?window=15m": &stats, "/v1/queues": &queues.Body, "/v1/kinds": &kinds.Body, "/v1/limits": &limits.Body} {
 		if err := v.get(path, out); err != nil {
 			return dashboard.Page{}, err
 		}
@@ -227,11 +270,16 @@ func queuesPage(v *visit) (dashboard.Page, error) {
 		limit.Rate, _ = millrace.ParseRate(l.Rate)
 		lines.WriteString(limit.String() + "\n")
 	}
+	shown := make([]shownQueue, len(queues.Body.Queues))
+	for i, q := range queues.Body.Queues {
+		shown[i].queueView = q
+		shown[i].In, shown[i].Out, shown[i].Known = rateOf(stats.Points, q.Name)
+	}
 	data := struct {
-		Queues                []queueView
+		Queues                []shownQueue
 		Kinds                 []kindView
 		Limits, Source, Token string
-	}{queues.Body.Queues, kinds.Body.Kinds, lines.String(), limits.Body.Source, v.token()}
+	}{shown, kinds.Body.Kinds, lines.String(), limits.Body.Source, v.token()}
 	return dashboard.Page{Template: "queues", Title: "Queues", Nav: "Queues", Live: true, Data: data}, nil
 }
 

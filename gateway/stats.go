@@ -33,6 +33,12 @@ type statsView struct {
 	Step   float64      `json:"step_seconds"`
 	Total  statsCounts  `json:"total" doc:"All of the window."`
 	Points []statsPoint `json:"points" doc:"Its steps, the oldest first."`
+	Disk   *diskView    `json:"disk,omitempty" doc:"How it is now; missing if that cannot be found out."`
+}
+
+type diskView struct {
+	Used uint64 `json:"used_bytes" doc:"How much is taken of the disk that the broker writes to, or by what it keeps."`
+	Size uint64 `json:"size_bytes,omitempty" doc:"How much there is, or how much it may keep; missing if there is no limit."`
 }
 
 type statsPoint struct {
@@ -63,6 +69,8 @@ type statsQueue struct {
 	Pending  uint64  `json:"pending"`
 	InFlight int     `json:"in_flight"`
 	Oldest   float64 `json:"oldest_seconds" doc:"How long the first that waited had waited."`
+	Entered  uint64  `json:"entered" doc:"How many tasks had come into it by then, since there was the queue; those that came back after they were put off count again."`
+	Workers  int     `json:"workers" doc:"How many workers took tasks of it."`
 }
 
 func (g *Gateway) statsRoutes(a *api) {
@@ -112,6 +120,9 @@ func (g *Gateway) getStats(ctx context.Context, in *statsInput) (*statsOutput, e
 		return nil, err
 	}
 	view := viewStats(in.Window, series)
+	if used, size, err := g.cfg.Disk(ctx); err == nil {
+		view.Disk = &diskView{used, size}
+	}
 	if g.stats.known == nil {
 		g.stats.known = map[string]statsKnown{}
 	}
@@ -133,7 +144,7 @@ func viewStats(window string, s *streams.Series) statsView {
 			Workers: p.Workers, Busy: p.Busy, Dead: p.Dead,
 		}
 		for j, q := range p.Queues {
-			v.Points[i].Queues[j] = statsQueue{q.Queue, q.Pending, q.InFlight, q.Oldest}
+			v.Points[i].Queues[j] = statsQueue{q.Queue, q.Pending, q.InFlight, q.Oldest, q.Entered, q.Workers}
 		}
 	}
 	return v

@@ -58,6 +58,7 @@ func (d *Depths) most(other Depths) {
 		}
 		q := &d.Queues[i]
 		q.Pending, q.InFlight, q.Oldest = max(q.Pending, o.Pending), max(q.InFlight, o.InFlight), max(q.Oldest, o.Oldest)
+		q.Entered, q.Workers = max(q.Entered, o.Entered), max(q.Workers, o.Workers)
 	}
 }
 

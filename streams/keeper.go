@@ -77,6 +77,8 @@ type Depth struct {
 	Pending  uint64  `json:"pending,omitzero"`
 	InFlight int     `json:"in_flight,omitzero"`
 	Oldest   float64 `json:"oldest,omitzero"` // seconds that the first of them has waited
+	// Entered is how many had come into its log by then.
+	Entered uint64 `json:"entered,omitzero"`
 	// Workers is how many ran that took tasks of it.
 	Workers int `json:"workers,omitzero"`
 }
@@ -204,7 +206,7 @@ func (s *Store) Depths(ctx context.Context) (Depths, error) {
 		if err != nil {
 			return d, err
 		}
-		depth := Depth{Queue: name, Pending: q.Pending, InFlight: q.InFlight}
+		depth := Depth{Queue: name, Pending: q.Pending, InFlight: q.InFlight, Entered: q.Entered}
 		if !q.Oldest.IsZero() {
 			depth.Oldest = max(0, time.Since(q.Oldest).Seconds())
 		}

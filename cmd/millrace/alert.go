@@ -25,17 +25,14 @@ type alertFlags struct {
 	AlertLostLeases    int64         `help:"How many leases may be lost in 5 min; -1 for no such alert." default:"10"`
 }
 
-// watch returns what watches. Its data is in that directory, if that is known here.
-func (f alertFlags) watch(store *streams.Store, dataDir string, log *slog.Logger) (service, error) {
+// watch returns what watches. The disk is asked how full it is; nil asks the broker.
+func (f alertFlags) watch(store *streams.Store, disk diskUse, log *slog.Logger) (service, error) {
 	cfg := alerts.Config{
 		Thresholds: alerts.Thresholds{
 			FailureRatio: f.AlertFailureRatio, OldestWaiting: f.AlertOldestWaiting, BacklogGrowth: f.AlertBacklogGrowth, NoWorker: f.AlertNoWorker,
 			DeadGrowth: f.AlertDeadGrowth, ScheduleLate: f.AlertScheduleLate, DiskFull: f.AlertDiskFull, LostLeases: f.AlertLostLeases,
 		},
-		Webhooks: f.AlertWebhook, Secrets: f.AlertSecret, Logger: log,
-	}
-	if dataDir != "" {
-		cfg.Disk = func(context.Context) (uint64, uint64, error) { return diskOf(dataDir) }
+		Webhooks: f.AlertWebhook, Secrets: f.AlertSecret, Disk: disk, Logger: log,
 	}
 	w, err := alerts.New(store, cfg)
 	if err != nil {

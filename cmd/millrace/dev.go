@@ -86,6 +86,9 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 		return err
 	}
 	processing.Spans, api.Spans = spans, spans
+	if api.Disk, err = n.flags.disk(); err != nil {
+		return err
+	}
 	server, err := embedded.Start(ctx, embedded.Config{
 		DataDir: n.flags.DataDir, Port: int(n.flags.NATSPort), Sync: time.Duration(n.flags.Sync), Logger: n.log,
 	})
@@ -123,13 +126,7 @@ func (n *node) run(ctx context.Context, ready func(*node)) error {
 	if err != nil {
 		return err
 	}
-	dir := n.flags.DataDir
-	if dir == "" {
-		if dir, err = embedded.DefaultDataDir(); err != nil {
-			return err
-		}
-	}
-	watch, err := n.flags.watch(n.store, dir, n.log)
+	watch, err := n.flags.watch(n.store, api.Disk, n.log)
 	if err != nil {
 		return err
 	}

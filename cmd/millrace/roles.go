@@ -139,7 +139,7 @@ func (c *schedulerCmd) Run(ctx context.Context, io stdio, called invocation, d d
 	if err != nil {
 		return err
 	}
-	watch, err := c.watch(store, "", log)
+	watch, err := c.watch(store, nil, log)
 	if err != nil {
 		return err
 	}

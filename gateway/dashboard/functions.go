@@ -27,6 +27,7 @@ func functions() template.FuncMap {
 		"number": number,
 		"count":  count,
 		"money":  Money,
+		"rate":   rate,
 	}
 }
 
@@ -161,6 +162,20 @@ func sizeOf(n any) string {
 		digits = 1
 	}
 	return strconv.FormatFloat(size, 'f', digits, 64) + " " + []string{"B", "KiB", "MiB", "GiB", "TiB"}[unit]
+}
+
+// rate is so many a second.
+func rate(n float64) string {
+	digits := 0
+	switch {
+	case n > 0 && n < 0.01:
+		return "<0.01/s"
+	case n > 0 && n < 1:
+		digits = 2
+	case n > 0 && n < 10:
+		digits = 1
+	}
+	return strconv.FormatFloat(n, 'f', digits, 64) + "/s"
 }
 
 // Money is an amount in minor units as people write it. ISO 4217 says how many digits of

@@ -890,6 +890,15 @@ type DiscardAllOutputBody struct {
 	Discarded int64 `json:"discarded"`
 }
 
+// DiskView defines model for DiskView.
+type DiskView struct {
+	// SizeBytes How much there is, or how much it may keep; missing if there is no limit.
+	SizeBytes *int64 `json:"size_bytes,omitempty"`
+
+	// UsedBytes How much is taken of the disk that the broker writes to, or by what it keeps.
+	UsedBytes int64 `json:"used_bytes"`
+}
+
 // HealthOutputBody defines model for HealthOutputBody.
 type HealthOutputBody struct {
 	// Status Examples: ok
@@ -1831,16 +1840,23 @@ type StatsPoint struct {
 
 // StatsQueue defines model for StatsQueue.
 type StatsQueue struct {
+	// Entered How many tasks had come into it by then, since there was the queue; those that came back after they were put off count again.
+	Entered  int64  `json:"entered"`
 	InFlight int64  `json:"in_flight"`
 	Name     string `json:"name"`
 
 	// OldestSeconds How long the first that waited had waited.
 	OldestSeconds float64 `json:"oldest_seconds"`
 	Pending       int64   `json:"pending"`
+
+	// Workers How many workers took tasks of it.
+	Workers int64 `json:"workers"`
 }
 
 // StatsView defines model for StatsView.
 type StatsView struct {
+	// Disk How it is now; missing if that cannot be found out.
+	Disk *DiskView `json:"disk,omitempty"`
 	From time.Time `json:"from"`
 
 	// Points Its steps, the oldest first.
