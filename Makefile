@@ -12,9 +12,9 @@ TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 STAMP := $(if $(shell git rev-parse HEAD 2>/dev/null),,-buildvcs=false)
 
 # What a test writes need not outlive the machine: in memory, where there is room, the suite takes two thirds of the
-# time. Several packages at once, as each waits much of its time; and memory is not what is short.
+# time. Several packages at once, as each waits much of its time.
 MEMORY := $(shell df -k /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
-TEST := GOGC=400 $(if $(MEMORY),GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} TMPDIR=$(MEMORY)) go test -p 4
+TEST := $(if $(MEMORY),GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} TMPDIR=$(MEMORY)) go test -p 4
 
 .PHONY: help
 help: ## List the targets
@@ -38,13 +38,14 @@ campaign: ## Run the longest tests in full: processes that are killed, or die be
 	$(TEST) -count=1 -timeout 30m -run 'Death|Killed|Campaign' $(ARGS) ./...
 
 # The detector would sleep for a second at the end of each process that a test starts. Left out is what spends days of
-# virtual time, on what runs at once in other tests too: ten times as slow, that alone would take minutes.
-DAYS := TestExample_|TestTasksOfHours|TestReplacedForLong|TestMovedBesideAnUnknownQueue|TestHistory$$|TestSweepUnique
+# virtual time, and what starts hundreds of processes, on what runs at once in other tests too: ten times as slow, that
+# alone would take minutes.
+SLOW := TestExample_|TestTasksOfHours|TestReplacedForLong|TestMovedBesideAnUnknownQueue|TestHistory$$|TestSweepUnique|TestDocumentedCommands|TestScriptsApart
 
 .PHONY: race
 race: ## Run the tests, the longest ones shortened, under the race detector (needs a C compiler)
 	@set -- $$(go env CC); command -v "$$1" >/dev/null || { echo 'make race needs a C compiler: install gcc, or set CC' >&2; exit 1; }
-	CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 $(TEST) -race -short -timeout 30m -skip '$(DAYS)' $(ARGS) ./...
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 $(TEST) -p 3 -race -short -timeout 30m -skip '$(SLOW)' $(ARGS) ./...
 
 .PHONY: cover
 cover: ## Measure what the tests cover, in cover.out

@@ -85,6 +85,7 @@ func (a *adapter) behindDoor(op *huma.Operation, handle fiber.Handler) fiber.Han
 		v, err := d.let(c, scope)
 		if err == nil {
 			defer d.leave(v)
+			c.Context().SetUserValue(seen, v)
 			err = handle(c)
 		}
 		if audited || err != nil && scope == millrace.ScopeAdmin { // to look is no deed, but to be kept from it is told
@@ -223,19 +224,20 @@ func (x *exchange) BodyWriter() io.Writer { return x.http }
 // takeOver sends the head of the answer as it stands now, and hands the connection to
 // serve, in a goroutine of its own: nothing is kept for it, and what was read on the
 // way here can be used for other requests. The body ends when the connection does. It
-// is not taken over for HEAD, which wants the head only.
-func (x *exchange) takeOver(serve func(net.Conn)) (taken bool) {
+// is not taken over for HEAD, which wants the head only. Serve is told who asked.
+func (x *exchange) takeOver(serve func(net.Conn, *visitor)) (taken bool) {
 	header := &x.http.Response.Header
 	header.SetContentLength(-2) // no length, and Connection: close
 	if x.http.IsHead() {
 		return false
 	}
 	head := bytes.Clone(header.Header())
+	who, _ := x.http.UserValue(seen).(*visitor)
 	conn := x.http.Conn()            // what Hijack gives is another's once serve returns
 	x.http.HijackSetNoResponse(true) // fasthttp would say that there is no body
 	x.http.Hijack(func(net.Conn) {
 		_, _ = conn.Write(head) // if that fails, so will what follows
-		serve(conn)
+		serve(conn, who)
 	})
 	return true
 }

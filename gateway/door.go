@@ -222,6 +222,21 @@ func (d *door) bySession(id string) (*visitor, bool) {
 	return v, true
 }
 
+// stays reports whether who was let in would be now. Nil is somebody who needs no leave.
+func (d *door) stays(v *visitor) bool {
+	switch {
+	case v == nil:
+		return true
+	case v == nobody:
+		return d.open()
+	case v.session != "":
+		_, ok := d.bySession(v.session)
+		return ok
+	}
+	key, ok := d.find(v.prefix)
+	return ok && key.Live(time.Now())
+}
+
 func sessionHash(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:])

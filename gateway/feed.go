@@ -79,9 +79,11 @@ func (g *Gateway) streamed(ctx context.Context, lastEventID, after string, choos
 		return nil, err
 	}
 	return &feedOutput{ContentType: mediaSSE, CacheControl: "no-store", Buffering: "no", Body: func(hc huma.Context) {
-		taken := hc.(interface{ takeOver(func(net.Conn)) bool }).takeOver(func(conn net.Conn) {
+		taken := hc.(interface {
+			takeOver(func(net.Conn, *visitor)) bool
+		}).takeOver(func(conn net.Conn, who *visitor) {
 			defer g.hub.leave()
-			g.serveStream(conn, stream)
+			g.serveStream(conn, who, stream)
 		})
 		if !taken {
 			g.hub.leave()
@@ -101,7 +103,7 @@ func (g *Gateway) prepared(ctx context.Context, p place, choose func(context.Con
 }
 
 // serveStream runs in a goroutine of its own, where a panic would end the process.
-func (g *Gateway) serveStream(conn net.Conn, stream func(*sseStream) error) {
+func (g *Gateway) serveStream(conn net.Conn, who *visitor, stream func(*sseStream) error) {
 	defer func() {
 		if value := recover(); value != nil {
 			g.cfg.Logger.Error("a stream panicked", "panic", value, "stack", string(debug.Stack()))
@@ -109,7 +111,7 @@ func (g *Gateway) serveStream(conn net.Conn, stream func(*sseStream) error) {
 	}()
 	// Whoever takes nothing any more must not hold up the stop.
 	defer context.AfterFunc(g.stopping, func() { _ = conn.SetWriteDeadline(time.Now().Add(time.Second)) })()
-	_ = stream(newSSEStream(g.stopping, conn)) // it ends when the client has left or the gateway stops
+	_ = stream(newSSEStream(g.stopping, conn, func() bool { return g.door.stays(who) })) // it ends when the client has left or the gateway stops
 }
 
 // followOrders answers with the events of all orders.

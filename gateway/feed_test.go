@@ -395,7 +395,7 @@ func TestHeartbeat(t *testing.T) {
 		defer stop()
 		go func() {
 			defer server.Close()
-			s := newSSEStream(ctx, server)
+			s := newSSEStream(ctx, server, func() bool { return true })
 			for err := s.open(7); err == nil; err = s.wait(nil, time.Second) {
 				continue
 			}
@@ -419,7 +419,7 @@ func TestClientThatTakesNothingIsCutOff(t *testing.T) {
 		client, server := net.Pipe()
 		defer client.Close()
 		defer server.Close()
-		s, start := newSSEStream(t.Context(), server), time.Now()
+		s, start := newSSEStream(t.Context(), server, func() bool { return true }), time.Now()
 		if err := s.write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != writeTime {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}

@@ -63,6 +63,9 @@ type Config struct {
 	Insecure bool
 	// TLS is how connections are kept private. Nil means that they are not.
 	TLS *tls.Config
+	// SecureCookies says that browsers come by https though there is no TLS here, since a
+	// proxy ends it: they are to send cookies in no other way.
+	SecureCookies bool
 	// Origins are those, as in https://shop.example, whose pages a browser lets use the
 	// API. None means only its own.
 	Origins []string
@@ -92,6 +95,9 @@ func (c Config) withDefaults() Config {
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
+
+// secure reports whether browsers come by https.
+func (c Config) secure() bool { return c.TLS != nil || c.SecureCookies }
 
 func (c Config) validate() error {
 	var errs []error

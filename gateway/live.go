@@ -62,9 +62,9 @@ func (l *live) serve(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	c.Set("X-Accel-Buffering", "no")
 	x := &exchange{http: c.Context()}
-	if !x.takeOver(func(conn net.Conn) {
+	if !x.takeOver(func(conn net.Conn, who *visitor) {
 		defer l.leave(uri, page)
-		l.g.serveStream(conn, func(s *sseStream) error { return l.follow(s, page) })
+		l.g.serveStream(conn, who, func(s *sseStream) error { return l.follow(s, page) })
 	}) {
 		l.leave(uri, page)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"millrace"
 	"millrace/gateway/dashboard"
 )
 
@@ -86,7 +87,7 @@ func (v *visit) token() string {
 	}
 	if v.made == "" {
 		v.made = rand.Text()
-		v.http.Cookie(&fiber.Cookie{Name: formCookie, Value: v.made, Path: "/", SameSite: "Strict", HTTPOnly: true, Secure: v.g.cfg.TLS != nil})
+		v.http.Cookie(&fiber.Cookie{Name: formCookie, Value: v.made, Path: "/", SameSite: "Strict", HTTPOnly: true, Secure: v.g.cfg.secure()})
 	}
 	return v.made
 }
@@ -134,7 +135,7 @@ func (v *visit) send(status int, p dashboard.Page) error {
 		c.ClearCookie(saidCookie)
 	}
 	if who := v.visitor(); who.session != "" {
-		p.SignedIn, p.Token = who.name, v.token()
+		p.SignedIn, p.Token, p.Looks = who.name, v.token(), !millrace.ScopeOperate.Allows(who.scopes)
 	}
 	var out bytes.Buffer
 	if err := dashboard.Render(&out, p); err != nil {

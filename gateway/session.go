@@ -132,7 +132,7 @@ func (g *Gateway) login(c *fiber.Ctx) error {
 	g.door.refresh(g.base)
 	g.door.audit.note(g.base, c, who, "sign-in", http.StatusSeeOther)
 	c.Cookie(&fiber.Cookie{
-		Name: sessionCookie, Value: id, Path: "/", MaxAge: int(sessionTime.Seconds()), HTTPOnly: true, SameSite: "Strict", Secure: g.cfg.TLS != nil,
+		Name: sessionCookie, Value: id, Path: "/", MaxAge: int(sessionTime.Seconds()), HTTPOnly: true, SameSite: "Strict", Secure: g.cfg.secure(),
 	})
 	return c.Redirect(back, http.StatusSeeOther)
 }
@@ -150,7 +150,7 @@ func (g *Gateway) logout(c *fiber.Ctx) error {
 		}
 		g.door.refresh(g.base)
 	}
-	c.Cookie(&fiber.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, HTTPOnly: true, SameSite: "Strict", Secure: g.cfg.TLS != nil})
+	c.Cookie(&fiber.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, HTTPOnly: true, SameSite: "Strict", Secure: g.cfg.secure()})
 	return c.Redirect("/login", http.StatusSeeOther)
 }
 

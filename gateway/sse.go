@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -40,17 +41,21 @@ func appendEvent(b []byte, e streams.FeedEvent) []byte {
 	return append(b, '\n')
 }
 
+// errNoMore: the key that a stream was asked for with has ended.
+var errNoMore = errors.New("not allowed any more")
+
 // sseStream is the connection of one client, and a goroutine's own. It has no buffers:
 // what is written is shared with others.
 type sseStream struct {
 	ctx     context.Context // ends it
+	allowed func() bool     // whether who asked still may
 	conn    net.Conn
 	written time.Time
 	timer   *time.Timer
 }
 
-func newSSEStream(ctx context.Context, conn net.Conn) *sseStream {
-	return &sseStream{ctx: ctx, conn: conn, timer: time.NewTimer(heartbeat)}
+func newSSEStream(ctx context.Context, conn net.Conn, allowed func() bool) *sseStream {
+	return &sseStream{ctx: ctx, conn: conn, allowed: allowed, timer: time.NewTimer(heartbeat)}
 }
 
 // open says how soon to come again if the stream ends, not all at once, and after
@@ -61,6 +66,9 @@ func (s *sseStream) open(after uint64) error {
 }
 
 func (s *sseStream) write(data []byte) error {
+	if !s.allowed() {
+		return errNoMore
+	}
 	s.written = time.Now()
 	if err := s.conn.SetWriteDeadline(s.written.Add(writeTime)); err != nil {
 		return err

@@ -70,6 +70,8 @@ type Page struct {
 	// SignedIn is the name of the key that was signed in with, and Token what the form to
 	// sign out has to bring along. Both are empty where nobody has to.
 	SignedIn, Token string
+	// Looks says that whoever is signed in may look and not change anything.
+	Looks bool
 	Said            *Said
 	// Live says that the page is kept as it is on the server.
 	Live bool
