@@ -91,6 +91,11 @@ func TestPagesTakeASession(t *testing.T) {
 				path += "?page=/queues"
 			}
 			status, body, header := b.do(method, path, fields("token", strings.Repeat("0", 64), "sure", "yes"))
+			if method == "POST" && who != anyone && takes.Allows([]millrace.Scope{who}) {
+				if status, body, _ := b.do(method, path, fields("sure", "yes")); status != http.StatusForbidden {
+					t.Errorf("%s: %s gets %d without a token: %s", route, who, status, body)
+				}
+			}
 			switch {
 			case who == anyone && method == "GET" && path != "/live?page=/queues":
 				if status != http.StatusSeeOther || !strings.HasPrefix(header.Get("Location"), "/login?back=") {
@@ -109,10 +114,9 @@ func TestPagesTakeASession(t *testing.T) {
 					t.Errorf("%s: %s gets %d with a wrong token: %s", route, who, status, body)
 				}
 			case status == http.StatusForbidden || status == http.StatusUnauthorized || status == http.StatusSeeOther:
-				if who == millrace.ScopeOperate {
-					continue
-				}
 				t.Errorf("%s: %s gets %d %s", route, who, status, body)
+			case path != "/live?page=/queues" && strings.Contains(body, `<body class="looks">`) != (who == millrace.ScopeRead):
+				t.Errorf("%s: what may be done is offered to the wrong ones: %s", route, who)
 			}
 		}
 	}
@@ -155,6 +159,21 @@ func TestFormsOfASession(t *testing.T) {
 	admin.cookies[sessionCookie] = id
 	if status, _, _ := admin.do("GET", "/queues", ""); status != http.StatusSeeOther {
 		t.Errorf("who signed out is signed in: %d", status)
+	}
+}
+
+// Where a proxy ends TLS, cookies are for https all the same.
+func TestSecureCookies(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		_, s := guardedShop(t, Config{SecureCookies: secure})
+		b := newBrowser(t, s)
+		_, header := b.signIn(adminKey)
+		_, _, form := sendTo(t, "GET", s.url+"/login", "")
+		for _, h := range []http.Header{header, form} {
+			if cookie := h.Get("Set-Cookie"); cookie == "" || strings.Contains(strings.ToLower(cookie), "; secure") != secure {
+				t.Errorf("secure %t: %q", secure, cookie)
+			}
+		}
 	}
 }
 

@@ -68,14 +68,20 @@ func TestStreamsEndWithTheirKey(t *testing.T) {
 func TestStays(t *testing.T) {
 	d := &door{}
 	short := streams.Key{Prefix: "short", Scopes: []millrace.Scope{millrace.ScopeRead}, ExpiresAt: time.Now().Add(time.Hour)}
-	d.ring.Store(&streams.Ring{Keys: map[string]streams.Key{"short": short}, Sessions: map[string]streams.Session{}})
 	v := d.visitorOf(short)
+	session := strings.Repeat("a", sessionIDLength)
+	sessions := map[string]streams.Session{sessionHash(session): {Prefix: "short", ExpiresAt: time.Now().Add(time.Hour)}}
+	d.ring.Store(&streams.Ring{Keys: map[string]streams.Key{"short": short}, Sessions: sessions})
+	byPage, ok := d.bySession(session)
+	if !ok || !d.stays(byPage) {
+		t.Error("a session does not stay")
+	}
 	if !d.stays(nil) || !d.stays(v) || d.stays(nobody) {
 		t.Error("the wrong ones stay")
 	}
 	short.ExpiresAt = time.Now().Add(-time.Second)
-	d.ring.Store(&streams.Ring{Keys: map[string]streams.Key{"short": short}})
-	if d.stays(v) {
+	d.ring.Store(&streams.Ring{Keys: map[string]streams.Key{"short": short}, Sessions: sessions})
+	if _, known := d.bySession(session); known || d.stays(v) || d.stays(byPage) {
 		t.Error("it stays though its key has expired")
 	}
 }

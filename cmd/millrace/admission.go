@@ -18,11 +18,12 @@ type admissionFlags struct {
 	Insecure     bool     `help:"Let everybody do everything who reaches the API, wherever it listens, until there is a key: where something else guards it."`
 	TLSCert      string   `name:"tls-cert" help:"The certificate to serve the API with, and those between it and the root, as PEM. A renewed one is used without a restart." placeholder:"FILE"`
 	TLSKey       string   `name:"tls-key" help:"Its private key, as PEM." placeholder:"FILE"`
+	SecureCookie bool     `name:"secure-cookies" help:"Have browsers send the dashboard's cookies by https alone: where a proxy ends TLS before the gateway."`
 	CorsOrigin   []string `name:"cors-origin" help:"Another origin whose pages may use the API in a browser, exactly as the browser says it; may be given several times." placeholder:"https://shop.example"`
 }
 
 func (f admissionFlags) guard(cfg *gateway.Config) error {
-	cfg.Insecure, cfg.Origins = f.Insecure, f.CorsOrigin
+	cfg.Insecure, cfg.Origins, cfg.SecureCookies = f.Insecure, f.CorsOrigin, f.SecureCookie
 	if f.AdminKeyFile != "" {
 		data, err := os.ReadFile(f.AdminKeyFile)
 		if err != nil {

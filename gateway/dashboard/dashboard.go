@@ -72,7 +72,7 @@ type Page struct {
 	SignedIn, Token string
 	// Looks says that whoever is signed in may look and not change anything.
 	Looks bool
-	Said            *Said
+	Said  *Said
 	// Live says that the page is kept as it is on the server.
 	Live bool
 }
