@@ -40,7 +40,7 @@ campaign: ## Run the longest tests in full: processes that are killed, or die be
 # The detector would sleep for a second at the end of each process that a test starts. Left out is what spends days of
 # virtual time, and what starts hundreds of processes, on what runs at once in other tests too: ten times as slow, that
 # alone would take minutes.
-SLOW := TestExample_|TestTasksOfHours|TestReplacedForLong|TestMovedBesideAnUnknownQueue|TestHistory$$|TestSweepUnique|TestDocumentedCommands|TestScriptsApart
+SLOW := TestExample_|TestTasksOfHours|TestReplacedForLong|TestMovedBesideAnUnknownQueue|TestHistory$$|TestSweepUnique|TestCancelBeforeItRuns|TestParked$$|TestDocumentedCommands|TestScriptsApart
 
 .PHONY: race
 race: ## Run the tests, the longest ones shortened, under the race detector (needs a C compiler)

@@ -92,7 +92,10 @@ func isWrite(subject string) bool {
 // Step is how many writes lie between two deaths, when a process dies before any of them:
 // one, or some if the tests are to be short.
 func Step() int {
-	if testing.Short() {
+	switch {
+	case testing.Short() && raced:
+		return 10
+	case testing.Short():
 		return 3
 	}
 	return 1
