@@ -11,6 +11,7 @@ import (
 	"millrace"
 	"millrace/scheduler"
 	"millrace/streams"
+	"millrace/test/broker"
 )
 
 // schedule runs a scheduler until the test ends.
@@ -68,6 +69,23 @@ func TestDelayedTask(t *testing.T) {
 	started, _ := time.Parse(time.RFC3339, task["attempts"].([]any)[0].(map[string]any)["started_at"].(string))
 	if started.Before(next) {
 		t.Errorf("started at %s, and was due at %s", started, next)
+	}
+}
+
+// Ids are made that grow, also when the clock is put back: a delay does not.
+func TestDelayWhenTheClockIsPutBack(t *testing.T) {
+	broker.Bubble(t, time.Now(), func(*testing.T) {
+		time.Sleep(time.Minute)
+		millrace.NewID()
+	})
+	url, _ := running(t)
+	_, accepted := ask(t, "POST", url+"/v1/tasks", `{"kind":"echo","args":1,"delay":"700ms"}`)
+	id, _ := accepted["id"].(string)
+	if made, _ := millrace.MadeAt(id); time.Until(made) < 30*time.Second {
+		t.Fatalf("the id %s is of %s", id, made)
+	}
+	if next, _ := time.Parse(time.RFC3339, accepted["next_at"].(string)); time.Until(next) > 3*time.Second {
+		t.Errorf("it is due at %s", next)
 	}
 }
 

@@ -56,8 +56,11 @@ func (g *Gateway) submitTask(ctx context.Context, in *submitTaskInput) (*accepte
 		task.ID = id
 		answer := acceptedTask{ID: id, Kind: task.Kind, Queue: task.Queue, State: millrace.Pending}
 		// The id was made when the request came first. So one that is sent again does
-		// not put the task off.
+		// not put the task off. Ids go on growing when the clock is put back: then it counts.
 		asked, _ := millrace.MadeAt(id)
+		if now := time.Now(); asked.After(now) {
+			asked = now
+		}
 		due, _ := in.Body.due(asked)
 		if unique, _, _ := in.Body.unique(); unique.Key != "" {
 			return g.submitUnique(ctx, task, due, unique, again)
