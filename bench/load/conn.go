@@ -106,7 +106,7 @@ func parseHead(head []byte) (status, size int, err error) {
 
 // Post is a request with a JSON body.
 func Post(path string, body []byte) []byte {
-	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
 }
 
 // AppendGet appends a request for path followed by more.
@@ -114,5 +114,5 @@ func AppendGet(buf []byte, path, more string) []byte {
 	buf = append(buf, "GET "...)
 	buf = append(buf, path...)
 	buf = append(buf, more...)
-	return append(buf, " HTTP/1.1\r\nHost: bench\r\n\r\n"...)
+	return append(buf, " HTTP/1.1\r\nHost: localhost\r\n\r\n"...)
 }

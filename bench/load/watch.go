@@ -35,7 +35,7 @@ func (w Watch) Start() (*Watching, error) {
 			return nil, fmt.Errorf("client %d of %d: %w", i+1, w.Clients, err)
 		}
 		s.conns = append(s.conns, conn)
-		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: bench\r\n\r\n", w.Path); err != nil {
+		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", w.Path); err != nil {
 			s.Stop()
 			return nil, err
 		}
