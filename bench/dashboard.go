@@ -39,7 +39,7 @@ func overview(ctx context.Context, b *bench, c config) (map[string]figures, erro
 			err = expect(http.StatusOK, status, body)
 		}
 		if err == nil {
-			err = sys.Fill(b.scale.drain)
+			err = sys.Fail(b.scale.drain) // other ids
 		}
 		if err != nil {
 			return nil, err
