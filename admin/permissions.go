@@ -82,7 +82,7 @@ const (
 
 // examinePermissions tries what the role needs, all roles if it is empty.
 func (b *Broker) examinePermissions(r *report, role string) {
-	whose := "all roles"
+	whose := "every role"
 	if role != "" {
 		whose = "a " + role
 	}
