@@ -183,7 +183,7 @@ func TestExaminePermissions(t *testing.T) {
 	}
 	monitor := "http://" + ns.MonitorAddr().String()
 	found := examine("all", admin.Examination{Monitor: monitor})
-	want(t, found, admin.OK, "permissions", "all roles")
+	want(t, found, admin.OK, "permissions", "every role")
 	want(t, found, admin.Warn, "sync", "every 1m0s")
 	want(t, examine("all", admin.Examination{}), admin.Warn, "sync", "does not tell its clients")
 	want(t, examine("all", admin.Examination{Monitor: "http://127.0.0.1:1"}), admin.Warn, "sync", "refused")

@@ -80,7 +80,7 @@ const (
 	nowhere = "DOCTOR"  // nor any stream
 )
 
-// examinePermissions tries what the role needs, all roles if it is empty.
+// examinePermissions tries what the role needs, every role if it is empty.
 func (b *Broker) examinePermissions(r *report, role string) {
 	whose := "every role"
 	if role != "" {
