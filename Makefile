@@ -14,7 +14,7 @@ STAMP := $(if $(shell git rev-parse HEAD 2>/dev/null),,-buildvcs=false)
 # What a test writes need not outlive the machine: in memory, where there is room, the suite takes two thirds of the
 # time. Several packages at once, as each waits much of its time.
 MEMORY := $(shell df -k /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
-TEST := $(if $(MEMORY),GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} TMPDIR=$(MEMORY)) go test -p 4
+TEST := $(if $(MEMORY),GOTMPDIR=$(MEMORY) TMPDIR=$(MEMORY)) go test -p 4
 
 .PHONY: help
 help: ## List the targets

@@ -17,21 +17,22 @@ func TestInterruptedTaskImport(t *testing.T) {
 	const n = 20_000
 	var tasks strings.Builder
 	for i := range n {
-		fmt.Fprintf(&tasks, `{"kind": "demo.echo", "args": {"n": %d, "text": %q}}`+"\n", i, strings.Repeat("x", 400))
+		fmt.Fprintf(&tasks, `{"kind": "demo.echo", "queue": "bulk", "args": {"n": %d, "text": %q}}`+"\n", i, strings.Repeat("x", 400))
 	}
 	file := filepath.Join(t.TempDir(), "tasks.ndjson")
 	if err := os.WriteFile(file, []byte(tasks.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// In another queue than what the node does on its own.
 	node, api := startDev(t, "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
 	count := func() uint64 {
-		return inspect(t, node.says(t, natsAddress)).state(t, "TASKS_default").LastSeq
+		return inspect(t, node.says(t, natsAddress)).state(t, "TASKS_bulk").LastSeq
 	}
 	importing := func(least uint64, flags ...string) *process {
 		p := start(t, "millrace", append([]string{"task", "import", file, "--server", api.base}, flags...)...)
 		broker := inspect(t, node.says(t, natsAddress))
 		eventually(t, func() error {
-			if n := broker.state(t, "TASKS_default").LastSeq; n < least {
+			if n := broker.state(t, "TASKS_bulk").LastSeq; n < least {
 				return fmt.Errorf("%d tasks of %d", n, least)
 			}
 			return nil
